@@ -1,0 +1,334 @@
+"""The server without a transport: every protocol front converts, calls this, and converts back.
+
+What crosses this line is dataclasses and arrays: no protobuf object, no future, no callable, so
+that fronts may one day live in other processes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from importlib.metadata import version as distribution_version
+from time import perf_counter_ns
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from gluonserve.errors import GluonserveError, ModelNotReady, ServerNotReady
+from gluonserve.recording import OUTCOMES, Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+
+    from gluonserve.recording import ModelStatistics
+    from gluonserve.repository.model import ModelVersion
+    from gluonserve.repository.repository import Repository
+    from gluonserve.tensors import TensorSpec
+
+PLATFORM = "mxnet_mxnet"
+EXTENSIONS = (
+    "classification",
+    "schedule_policy",
+    "model_configuration",
+    "binary_tensor_data",
+    "parameters",
+    "statistics",
+)
+_NOTHING: Mapping[str, int] = MappingProxyType({})
+
+
+@dataclass(slots=True)
+class InferRequest:
+    """One inference, decoded: ``inputs`` are typed and shaped arrays that need not be writable.
+
+    ``version`` is empty for whichever the model serves by default. ``outputs`` filters and is empty
+    for all. ``classification`` asks for the top k of an output as ``value:index[:label]``.
+    ``deadline`` is on the event loop's clock. A name that the message gave twice must be refused
+    while decoding. ``arrived_ns`` (``time.perf_counter_ns``) is when decoding began, 0 for now;
+    ``decode_ns`` how long it took.
+    """
+
+    model: str
+    inputs: Mapping[str, np.ndarray]
+    version: str = ""
+    id: str = ""
+    outputs: tuple[str, ...] = ()
+    deadline: float | None = None
+    priority: int = 0
+    classification: Mapping[str, int] = _NOTHING
+    parameters: Mapping[str, bool | int | float | str] = _NOTHING
+    arrived_ns: int = 0
+    decode_ns: int = 0
+
+
+@dataclass(slots=True)
+class InferResponse:
+    """The answer: ``outputs`` in the model's order, with each one's protocol datatype beside it.
+
+    A ``BYTES`` output (classification) is an array of ``bytes`` objects.
+    """
+
+    model: str
+    version: str
+    id: str
+    outputs: dict[str, np.ndarray]
+    datatypes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ServerMetadata:
+    """Who answers, and which protocol extensions it has."""
+
+    name: str
+    version: str
+    extensions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelMetadata:
+    """What a model takes and gives; shapes are whole, the batch axis is -1.
+
+    ``versions`` are those that serve. ``properties`` are facts for people: executor, device,
+    precision, why the executor was chosen, whether and why not requests are batched, notes.
+    """
+
+    name: str
+    versions: tuple[str, ...]
+    platform: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    properties: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConfig:
+    """How a model is served, in the terms of the protocol's configuration extension.
+
+    Where ``max_batch_size`` is above 0, axis 0 of every input is the batch, and a configuration's
+    dims leave it out; at 0 the dims are the whole shapes. ``max_delay_us`` is None where requests
+    are not batched.
+    """
+
+    name: str
+    version: str
+    platform: str
+    max_batch_size: int
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    max_delay_us: int | None
+    max_queue_rows: int
+    instances: int
+    device: str
+    labels: str
+    warmup_rows: tuple[int, ...]
+    parameters: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class IndexEntry:
+    """One version (empty where there is none) of one model in the repository's index."""
+
+    name: str
+    version: str
+    state: str
+    reason: str
+
+
+class DataPlane:
+    """Answers for every model of a repository; one per process, on the event loop's thread."""
+
+    def __init__(self, repository: Repository, *, strict_readiness: bool = True) -> None:
+        self._repository = repository
+        self._strict = strict_readiness
+        self._draining = self._closed = False
+
+    def live(self) -> bool:
+        """Whether the process answers at all."""
+        return True
+
+    def ready(self) -> bool:
+        """Whether requests may be sent: loading is over, and no draining has begun.
+
+        Strict readiness asks for every model of the repository to be READY besides.
+        """
+        if self._draining or not self._repository.settled:
+            return False
+        return self._repository.all_ready() if self._strict else True
+
+    def model_ready(self, name: str, version: str = "") -> bool:
+        """Whether this model answers; a known one that does not is not an error.
+
+        Raises:
+            ModelNotFound: nothing of this name or version.
+        """
+        try:
+            self._repository.get(name, version)
+        except ModelNotReady:
+            return False
+        return not self._draining
+
+    def drain(self) -> None:
+        """Be not ready from now on, so that nobody new is sent here; requests are still taken."""
+        self._draining = True
+
+    def close(self) -> None:
+        """Take no further request; those already inside are still answered."""
+        self._draining = self._closed = True
+
+    def server_metadata(self) -> ServerMetadata:
+        """Name, version and extensions of this server."""
+        return ServerMetadata("gluonserve", distribution_version("gluonserve"), EXTENSIONS)
+
+    def model_metadata(self, name: str, version: str = "") -> ModelMetadata:
+        """Inputs, outputs and serving versions of a model.
+
+        Raises:
+            ModelNotFound: nothing of this name or version.
+            ModelNotReady: it is there but does not serve.
+        """
+        model = self._repository.get(name, version)
+        versions = self._repository.ready_versions(name)
+        signature = model.signature
+        return ModelMetadata(
+            name=name,
+            versions=tuple(str(number) for number in versions),
+            platform=PLATFORM,
+            inputs=signature.inputs,
+            outputs=signature.outputs,
+            properties=model.properties(),
+        )
+
+    def model_config(self, name: str, version: str = "") -> ModelConfig:
+        """How a model is served.
+
+        Raises:
+            ModelNotFound: nothing of this name or version.
+            ModelNotReady: it is there but does not serve.
+        """
+        model = self._repository.get(name, version)
+        settings, batching = model.settings, model.policy
+        return ModelConfig(
+            name=name,
+            version=model.version_text,
+            platform=PLATFORM,
+            max_batch_size=_max_batch_size(model),
+            inputs=model.signature.inputs,
+            outputs=model.signature.outputs,
+            max_delay_us=round(batching.max_delay_ms * 1000) if model.batched else None,
+            max_queue_rows=batching.max_queue_rows,
+            instances=settings.instances,
+            device=settings.device,
+            labels=settings.labels or "",
+            warmup_rows=settings.warmup.rows,
+            parameters=model.properties(),
+        )
+
+    def statistics(self, name: str = "", version: str = "") -> tuple[ModelStatistics, ...]:
+        """What versions did since they were loaded; of every model where no name is given.
+
+        Raises:
+            ModelNotFound: nothing of this name or version.
+            ModelNotReady: it is there but does not serve.
+        """
+        if not name:
+            return tuple(m.recorder.statistics() for m in self._repository.ready_models())
+        if version:
+            return (self._repository.get(name, version).recorder.statistics(),)
+        self._repository.get(name)
+        models = self._repository.ready_models()
+        return tuple(m.recorder.statistics() for m in models if m.name == name)
+
+    def index(self, *, ready: bool = False) -> tuple[IndexEntry, ...]:
+        """Every model and version that the repository holds; with ``ready`` only those serving."""
+        return tuple(
+            IndexEntry(entry.name, entry.version, entry.state.value, entry.reason)
+            for entry in self._repository.index()
+            if not ready or entry.state.serves
+        )
+
+    async def infer(self, request: InferRequest) -> InferResponse:
+        """Run one request, in a batch with others where the model allows it.
+
+        Raises:
+            InvalidRequest: the tensors do not fit the model.
+            ModelNotFound: nothing of this name or version.
+            ModelNotReady: it is there but does not serve.
+            ServerNotReady: the server is shutting down.
+            Overloaded: the queue is full.
+            DeadlineExceeded: the deadline passed while the request waited.
+            ExecutionFailed: the engine failed.
+        """
+        start = request.arrived_ns or perf_counter_ns()
+        try:
+            model = self._admit(request)
+        except GluonserveError as error:
+            self.refused(request.model, request.version, error, perf_counter_ns() - start)
+            raise
+        recorder = model.recorder
+        recorder.inflight += 1
+        try:
+            response = await self._run(model, request, start)
+        except GluonserveError as error:
+            recorder.ended(OUTCOMES[error.kind], perf_counter_ns() - start)
+            raise
+        except asyncio.CancelledError:
+            recorder.ended(Outcome.CANCELLED, perf_counter_ns() - start)
+            raise
+        except Exception:
+            recorder.ended(Outcome.FAILED, perf_counter_ns() - start)
+            raise
+        finally:
+            recorder.inflight -= 1
+        return response
+
+    def encoded(self, response: InferResponse, ns: int) -> None:
+        """Note how long a front took to encode this answer."""
+        recorder = self._repository.recorder(response.model, response.version)
+        if recorder is not None:
+            recorder.encode.observe(ns)
+
+    def refused(self, name: str, version: str, error: GluonserveError, ns: int = 0) -> None:
+        """Count a request that never reached a model; fronts call it for what they cannot decode.
+
+        An unknown model is counted under the empty name, so that clients cannot make labels.
+        """
+        self._repository.recorder_of_refusals(name, version).ended(OUTCOMES[error.kind], ns)
+
+    def _admit(self, request: InferRequest) -> ModelVersion:
+        if self._closed:
+            raise ServerNotReady("the server is shutting down")
+        return self._repository.get(request.model, request.version)
+
+    async def _run(self, model: ModelVersion, request: InferRequest, start: int) -> InferResponse:
+        rows, feeds = model.check(request.inputs)
+        chosen = request.outputs or request.classification
+        selection = model.select(request.outputs, request.classification) if chosen else None
+        if rows:
+            answer = await model.batcher.submit(
+                feeds, deadline=request.deadline, priority=request.priority
+            )
+        else:
+            answer = await model.run_no_rows(feeds, request.deadline, request.priority)
+        outputs, datatypes = answer.outputs, model.datatypes
+        if selection is not None:
+            outputs, datatypes = selection.apply(outputs)
+        timing, recorder = answer.timing, model.recorder
+        recorder.decode.observe(request.decode_ns)
+        recorder.succeeded(
+            rows,
+            perf_counter_ns() - start,
+            timing.queue_ns,
+            timing.input_ns,
+            timing.infer_ns,
+            timing.output_ns,
+        )
+        return InferResponse(model.name, model.version_text, request.id, outputs, datatypes)
+
+
+def _max_batch_size(model: ModelVersion) -> int:
+    """Rows of one batch where clients may see axis 0 as the batch everywhere, else 0."""
+    signature = model.signature
+    plain = all(spec.batch_axis == 0 for spec in signature.inputs)
+    plain = plain and all(spec.batch_axis in (0, None) for spec in signature.outputs)
+    return model.policy.max_rows if model.batched and plain else 0

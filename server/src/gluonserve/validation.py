@@ -1,0 +1,205 @@
+"""Whether a request's tensors fit a model, decided by rules that are prepared once per model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gluonserve.classification import classify
+from gluonserve.errors import InvalidRequest
+from gluonserve.tensors import DType
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from gluonserve.tensors import Signature, TensorSpec
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """What the hot path compares of one input: plain values, no enum members."""
+
+    spec: TensorSpec
+    dtype: np.dtype
+    rank: int
+    fixed: tuple[tuple[int, int], ...]
+    rows_axis: int | None
+
+    @classmethod
+    def of(cls, spec: TensorSpec) -> _Rule:
+        fixed = tuple(
+            (axis, size)
+            for axis, size in enumerate(spec.shape)
+            if size >= 0 and axis != spec.batch_axis
+        )
+        return cls(spec, spec.dtype.numpy, len(spec.shape), fixed, spec.batch_axis)
+
+
+class InputCheck:
+    """Checks a request's inputs against one signature and completes them.
+
+    Called with the arrays by name; gives the number of rows (1 where no input counts rows) and the
+    arrays as the engine takes them: declared dtypes, left-out optional inputs as zeros.
+    """
+
+    def __init__(self, model: str, signature: Signature) -> None:
+        self._model = model
+        self._rules = tuple((spec.name, _Rule.of(spec)) for spec in signature.inputs)
+        self._names = frozenset(spec.name for spec in signature.inputs)
+        self._required = frozenset(spec.name for spec in signature.inputs if not spec.optional)
+
+    def __call__(self, inputs: Mapping[str, np.ndarray]) -> tuple[int, Mapping[str, np.ndarray]]:
+        """Check and complete.
+
+        Raises:
+            InvalidRequest: naming the input, what was expected and what came.
+        """
+        complete = inputs.keys() == self._names
+        if not complete:
+            self._check_names(inputs)
+        rows = -1
+        changed: dict[str, np.ndarray] = {}
+        for name, rule in self._rules:
+            array = inputs.get(name)
+            if array is None:
+                continue
+            shape = array.shape
+            if len(shape) != rule.rank:
+                raise self._wrong_shape(rule, shape)
+            for axis, size in rule.fixed:
+                if shape[axis] != size:
+                    raise self._wrong_shape(rule, shape)
+            if array.dtype != rule.dtype:
+                changed[name] = self._converted(rule, array)
+            if rule.rows_axis is not None:
+                if rows < 0:
+                    rows = shape[rule.rows_axis]
+                elif rows != shape[rule.rows_axis]:
+                    raise self._rows_differ(inputs)
+        if rows < 0:
+            rows = 1
+        if not complete:
+            changed.update(self._absent(inputs, rows))
+        return rows, ({**inputs, **changed} if changed else inputs)
+
+    def _check_names(self, inputs: Mapping[str, np.ndarray]) -> None:
+        missing = [name for name, _ in self._rules if name in self._required - inputs.keys()]
+        if missing:
+            raise InvalidRequest(
+                f"missing input {_quoted(missing)} of model {self._model!r}; "
+                f"it takes {_quoted([name for name, _ in self._rules])}"
+            )
+        unexpected = sorted(inputs.keys() - self._names)
+        if unexpected:
+            raise InvalidRequest(
+                f"unexpected input {_quoted(unexpected)} for model {self._model!r}; "
+                f"it takes {_quoted([name for name, _ in self._rules])}"
+            )
+
+    def _wrong_shape(self, rule: _Rule, shape: tuple[int, ...]) -> InvalidRequest:
+        return InvalidRequest(
+            f"unexpected shape for input {rule.spec.name!r} of model {self._model!r}: "
+            f"expected {list(rule.spec.shape)}, got {list(shape)}"
+        )
+
+    def _rows_differ(self, inputs: Mapping[str, np.ndarray]) -> InvalidRequest:
+        rows = ", ".join(
+            f"{name!r} has {inputs[name].shape[rule.rows_axis]} (axis {rule.rows_axis})"
+            for name, rule in self._rules
+            if rule.rows_axis is not None and name in inputs
+        )
+        return InvalidRequest(f"inputs of model {self._model!r} differ in rows: {rows}")
+
+    def _converted(self, rule: _Rule, array: np.ndarray) -> np.ndarray:
+        try:
+            given = DType.of(array.dtype)
+        except KeyError:
+            given = None
+        if given not in rule.spec.accept:
+            wanted = [rule.spec.dtype.value, *(dtype.value for dtype in rule.spec.accept)]
+            raise InvalidRequest(
+                f"unexpected datatype for input {rule.spec.name!r} of model {self._model!r}: "
+                f"expected {' or '.join(wanted)}, got {given.value if given else array.dtype}"
+            )
+        with np.errstate(all="ignore"):
+            converted = array.astype(rule.dtype)
+            exact = np.array_equal(converted.astype(array.dtype), array, equal_nan=False)
+        if not exact or not np.array_equal(converted, array):
+            raise InvalidRequest(
+                f"input {rule.spec.name!r} of model {self._model!r}: not every {given.value} value "
+                f"has an exact {rule.spec.dtype.value}; convert it before sending"
+            )
+        return converted
+
+    def _absent(self, inputs: Mapping[str, np.ndarray], rows: int) -> dict[str, np.ndarray]:
+        zeros = {}
+        for name, rule in self._rules:
+            if name in inputs:
+                continue
+            shape = list(rule.spec.shape)
+            if rule.rows_axis is not None:
+                shape[rule.rows_axis] = rows
+            if min(shape, default=0) < 0:
+                raise InvalidRequest(
+                    f"input {name!r} of model {self._model!r} cannot be left out: its shape "
+                    f"{list(rule.spec.shape)} has dimensions that only the caller knows"
+                )
+            zeros[name] = np.broadcast_to(np.zeros((), rule.dtype), shape)
+        return zeros
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The outputs that a request asked for, in the model's order, some of them as top-k text."""
+
+    specs: tuple[TensorSpec, ...]
+    classification: Mapping[str, int]
+    labels: tuple[str, ...]
+
+    @classmethod
+    def of(
+        cls,
+        model: str,
+        signature: Signature,
+        names: Sequence[str],
+        classification: Mapping[str, int],
+        labels: tuple[str, ...] = (),
+    ) -> Selection:
+        """What to answer; no names select all.
+
+        Raises:
+            InvalidRequest: an output that the model has not, or a k below 1.
+        """
+        known = [spec.name for spec in signature.outputs]
+        unknown = [name for name in (*names, *classification) if name not in known]
+        if unknown:
+            raise InvalidRequest(
+                f"unexpected output {_quoted(unknown)} of model {model!r}; it gives {_quoted(known)}"
+            )
+        for name, k in classification.items():
+            if k < 1:
+                raise InvalidRequest(f"classification of output {name!r}: k is {k}, must be >= 1")
+        specs = tuple(spec for spec in signature.outputs if not names or spec.name in names)
+        return cls(specs, classification, labels)
+
+    def apply(
+        self, outputs: Mapping[str, np.ndarray]
+    ) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+        """The chosen outputs and their datatypes."""
+        chosen = {spec.name: self._one(spec, outputs[spec.name]) for spec in self.specs}
+        datatypes = tuple(
+            "BYTES" if spec.name in self.classification else spec.dtype.value for spec in self.specs
+        )
+        return chosen, datatypes
+
+    def _one(self, spec: TensorSpec, values: np.ndarray) -> np.ndarray:
+        k = self.classification.get(spec.name)
+        if k is None:
+            return values
+        return classify(values, k, self.labels, batched=spec.batch_axis == 0)
+
+
+def _quoted(names: Sequence[str]) -> str:
+    return ", ".join(repr(name) for name in names)
