@@ -1,0 +1,137 @@
+# What a developer runs and what CI runs. `make` alone lists it.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# Server and users' environment: Python 3.10 to 3.13. The oracle (MXNet 1.9.1): below 3.12.
+first = $(firstword $(foreach name,$(1),$(shell command -v $(name))))
+PYTHON ?= $(call first,python3.11 python3.12 python3.13 python3.10 python3)
+ORACLE_PYTHON ?= $(call first,python3.11 python3.10 python3)
+PIP := -m pip install --quiet --disable-pip-version-check
+
+IN := .venv/bin
+ORACLE := .venv-mxnet/bin
+STRICT := server/src clients/python/src tools
+GENERATED_DOCS := tools/make_docs.py
+DISTRIBUTIONS := server/pyproject.toml clients/python/pyproject.toml
+
+##@ Use
+
+.PHONY: serve
+serve: .venv/serve.stamp ## serve models/ (ARGS="--grpc-port 0 ..." for flags of `gluonserve serve`)
+	$(IN)/gluonserve serve models $(ARGS)
+
+.PHONY: demo
+demo: .venv/dev.stamp ## start the server, send pictures to every sample model, draw what was found
+	$(IN)/python demo/demo.py $(ARGS)
+
+##@ Prove
+
+.PHONY: test
+test: .venv/dev.stamp .venv-mxnet/oracle.stamp system .venv-perf/perf.stamp ## every test: users' environment, then live MXNet (ARGS="-k name")
+	$(IN)/python -m pytest $(ARGS)
+	$(ORACLE)/python -m pytest -m mxnet $(ARGS)
+
+.PHONY: check
+check: .venv/dev.stamp ## format, lint, types, generated files, import rules
+	$(IN)/ruff format --check .
+	$(IN)/ruff check .
+	$(IN)/mypy $(STRICT)
+	$(IN)/lint-imports --no-logo
+	$(IN)/python tools/make_protos.py --check
+	$(IN)/python $(GENERATED_DOCS) --check
+
+.PHONY: conformance
+conformance: .venv/dev.stamp ## replay recorded operator cases (CASES=folder for more than the repository's)
+	$(IN)/python -m pytest tests/conformance -m "slow or not slow" $(ARGS)
+
+.PHONY: zoo
+zoo: .venv-mxnet/oracle.stamp ## every network of MXNet's model zoo against live MXNet
+	$(ORACLE)/python -m pytest tests/conformance -m "mxnet and slow" $(ARGS)
+
+.PHONY: gpu-test
+gpu-test: .venv/dev.stamp ## executors on an NVIDIA GPU; says so where there is none
+	@if command -v nvidia-smi >/dev/null && nvidia-smi -L 2>/dev/null | grep -q GPU; then \
+	    nvidia-smi -L; $(IN)/python -m pytest -m gpu $(ARGS); \
+	else echo "gpu-test: there is no NVIDIA GPU on this machine; nothing was tested"; fi
+
+.PHONY: bench
+bench: .venv/dev.stamp .venv-mxnet/oracle.stamp system .venv-perf/perf.stamp ## measure; writes benchmarks/results/
+	$(IN)/python benchmarks/run.py $(ARGS)
+
+##@ Make
+
+.PHONY: fix
+fix: .venv/dev.stamp ## format and repair what the linter can repair
+	$(IN)/ruff format .
+	$(IN)/ruff check --fix .
+
+.PHONY: protos
+protos: .venv/dev.stamp ## protocol modules of server and client from protos/
+	$(IN)/python tools/make_protos.py
+
+.PHONY: docs
+docs: .venv/dev.stamp ## generated pages of docs/
+	$(IN)/python $(GENERATED_DOCS)
+
+.PHONY: samples
+samples: .venv-mxnet/oracle.stamp ## train and export models/ again (about 20 minutes)
+	$(ORACLE)/python models/training/lenet_digits.py
+	$(ORACLE)/python models/training/resnet_digits.py
+	$(ORACLE)/python models/training/toy_ssd.py
+
+.PHONY: image
+image: system ## container image with buildah (or: docker build .)
+	deploy/image.sh build $(ARGS)
+
+.PHONY: image-test
+image-test: .venv/dev.stamp system ## build the image and run it for real
+	deploy/image.sh test $(ARGS)
+
+##@ Keep house
+
+.PHONY: system
+system: ## Debian packages that some tests want (installed as root, else named)
+	@tools/install_system_packages.sh
+
+.PHONY: pins
+pins: ## write constraints*.txt from the environments as they are
+	tools/write_pins.sh
+
+.PHONY: clean
+clean: ## remove environments, caches and what was made
+	rm -rf .venv .venv-* .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache demo-output
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	find . -name '*.egg-info' -type d -prune -exec rm -rf {} +
+
+.PHONY: help
+help: ## this list
+	@awk 'BEGIN { FS = ":.*## " } \
+	    /^##@/ { printf "\n%s\n", substr($$0, 5) } \
+	    /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+# Environments. A stamp is older than what it was made from, or the environment is current.
+
+.venv/serve.stamp: constraints.txt $(DISTRIBUTIONS)
+	$(PYTHON) -m venv .venv
+	$(IN)/python $(PIP) -c constraints.txt pip
+	$(IN)/python $(PIP) -c constraints.txt -e server -e clients/python
+	touch $@
+
+.venv/dev.stamp: .venv/serve.stamp pyproject.toml
+	$(IN)/python $(PIP) -c constraints.txt --group dev
+	touch $@
+
+.venv-mxnet/oracle.stamp: constraints-mxnet.txt pyproject.toml $(DISTRIBUTIONS)
+	$(ORACLE_PYTHON) -m venv .venv-mxnet
+	$(ORACLE)/python $(PIP) -c constraints-mxnet.txt pip
+	$(ORACLE)/python $(PIP) -c constraints-mxnet.txt -e 'server[mxnet]' -e clients/python --group tests --group oracle
+	touch $@
+
+# Triton's load generator ships in an old client wheel; its Python package is not used.
+.venv-perf/perf.stamp:
+	$(PYTHON) -m venv .venv-perf
+	.venv-perf/bin/python $(PIP) --no-deps tritonclient==2.48.0 nvidia-cuda-runtime-cu12==12.9.79
+	touch $@
+.PHONY: .venv-perf
+.venv-perf: .venv-perf/perf.stamp
