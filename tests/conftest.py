@@ -1,0 +1,63 @@
+"""Which tests run where: live MXNet in the oracle's environment, GPUs where there are some.
+
+A marked test that cannot run here is deselected, and the end of the report says how many and why.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+WHY = {
+    "mxnet": "MXNet is not installed here; `make test` runs them in .venv-mxnet",
+    "gpu": "there is no NVIDIA GPU here; `make gpu-test` runs them where there is one",
+    "slow": "they take long; `-m slow` runs them, as `make conformance` and `make zoo` do",
+}
+LEFT_OUT = pytest.StashKey[dict[str, int]]()
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """With ``-m mxnet``, do not import files without such tests: they may need other packages."""
+    only_mxnet = config.option.markexpr.split(" ")[0] == "mxnet"
+    if only_mxnet and collection_path.name.startswith("test_"):
+        return "mark.mxnet" not in collection_path.read_text() or None
+    return None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect what cannot run here."""
+    asked = config.option.markexpr
+    off = {
+        "mxnet": importlib.util.find_spec("mxnet") is None,
+        "gpu": not _has_gpu(),
+        "slow": "slow" not in asked,
+    }
+    left_out = config.stash.setdefault(LEFT_OUT, {})
+    for marker in (name for name, is_off in off.items() if is_off):
+        marked = [item for item in items if item.get_closest_marker(marker)]
+        if marked:
+            left_out[marker] = len(marked)
+            config.hook.pytest_deselected(items=marked)
+            items[:] = [item for item in items if item not in marked]
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Say what was left out, and why."""
+    for marker, count in config.stash.get(LEFT_OUT, {}).items():
+        terminalreporter.write_line(f"{count} tests marked {marker} not run: {WHY[marker]}")
+
+
+def _has_gpu() -> bool:
+    if shutil.which("nvidia-smi") is None:
+        return False
+    listing = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)
+    return listing.returncode == 0 and "GPU" in listing.stdout
