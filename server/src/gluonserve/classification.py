@@ -19,7 +19,9 @@ def classify(
     otherwise the whole array is, and the answer has shape (k,). Fewer than ``k`` values give all.
     NaN ranks last.
     """
-    table = values.reshape(values.shape[0], -1) if batched and values.ndim else values.reshape(1, -1)
+    table = (
+        values.reshape(values.shape[0], -1) if batched and values.ndim else values.reshape(1, -1)
+    )
     k = min(k, table.shape[1])
     result = np.empty((table.shape[0], k), dtype=object)
     for row, scores in enumerate(table):

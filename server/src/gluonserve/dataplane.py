@@ -313,16 +313,8 @@ class DataPlane:
         outputs, datatypes = answer.outputs, model.datatypes
         if selection is not None:
             outputs, datatypes = selection.apply(outputs)
-        timing, recorder = answer.timing, model.recorder
-        recorder.decode.observe(request.decode_ns)
-        recorder.succeeded(
-            rows,
-            perf_counter_ns() - start,
-            timing.queue_ns,
-            timing.input_ns,
-            timing.infer_ns,
-            timing.output_ns,
-        )
+        model.recorder.decode.observe(request.decode_ns)
+        model.recorder.succeeded(rows, perf_counter_ns() - start, answer.timing)
         return InferResponse(model.name, model.version_text, request.id, outputs, datatypes)
 
 

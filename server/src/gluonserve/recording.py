@@ -16,7 +16,10 @@ from typing import TYPE_CHECKING
 from gluonserve.errors import ErrorKind
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
+
+    from gluonserve.batching.answer import Timing
+    from gluonserve.batching.policy import CloseReason, DropReason
 
 
 class Outcome(Enum):
@@ -122,12 +125,12 @@ class ModelRecorder:
     def __init__(self, model: str, version: str) -> None:
         self.model, self.version = model, version
         self.ok = 0
-        self.refused = {outcome: 0 for outcome in Outcome if outcome is not Outcome.OK}
+        self.refused: dict[Outcome, int] = dict.fromkeys(set(Outcome) - {Outcome.OK}, 0)
         self.rows = 0
         self.padding_rows = 0
         self.queue_rows = 0
         self.inflight = 0
-        self.closed_by: dict[Hashable, int] = {}
+        self.closed_by: dict[CloseReason, int] = {}
         self.request = Distribution(LATENCY_BOUNDS_NS)
         self.queue = Distribution(LATENCY_BOUNDS_NS)
         self.compute = Distribution(LATENCY_BOUNDS_NS)
@@ -140,10 +143,10 @@ class ModelRecorder:
         self._last_inference_ms = 0
         self._batches: dict[int, list[int]] = {}
 
-    def succeeded(
-        self, rows: int, total_ns: int, queue_ns: int, input_ns: int, infer_ns: int, output_ns: int
-    ) -> None:
+    def succeeded(self, rows: int, total_ns: int, timing: Timing) -> None:
         """Count a request that is answered; ``total_ns`` runs from its arrival."""
+        queue_ns, infer_ns = timing.queue_ns, timing.infer_ns
+        input_ns, output_ns = timing.input_ns, timing.output_ns
         self.ok += 1
         self.rows += rows
         self.request.observe(total_ns)
@@ -160,16 +163,19 @@ class ModelRecorder:
         self.refused[outcome] += 1
         self._fail_ns += total_ns
 
-    def queued(self, rows: int) -> None:
+    def queued(self, rows: int, /) -> None:
         """The queue grew (or shrank, below zero) by so many rows."""
         self.queue_rows += rows
 
-    def batch_closed(self, reason: Hashable, requests: int, rows: int, padding: int) -> None:  # noqa: ARG002 - the observer's protocol
+    def dropped(self, reason: DropReason, rows: int, /) -> None:
+        """Counted as the outcome of the request that was dropped."""
+
+    def batch_closed(self, reason: CloseReason, requests: int, rows: int, padding: int, /) -> None:  # noqa: ARG002 - the protocol
         """A batch was cut, for this reason."""
         self.closed_by[reason] = self.closed_by.get(reason, 0) + 1
         self.padding_rows += padding
 
-    def batch_finished(self, rows: int, input_ns: int, infer_ns: int, output_ns: int) -> None:
+    def batch_finished(self, rows: int, input_ns: int, infer_ns: int, output_ns: int, /) -> None:
         """A batch was executed."""
         self.batch_rows.observe(rows)
         sums = self._batches.get(rows)

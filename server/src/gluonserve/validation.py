@@ -123,10 +123,8 @@ class InputCheck:
                 f"unexpected datatype for input {rule.spec.name!r} of model {self._model!r}: "
                 f"expected {' or '.join(wanted)}, got {given.value if given else array.dtype}"
             )
-        with np.errstate(all="ignore"):
-            converted = array.astype(rule.dtype)
-            exact = np.array_equal(converted.astype(array.dtype), array, equal_nan=False)
-        if not exact or not np.array_equal(converted, array):
+        converted = _exactly(array, rule.dtype)
+        if converted is None:
             raise InvalidRequest(
                 f"input {rule.spec.name!r} of model {self._model!r}: not every {given.value} value "
                 f"has an exact {rule.spec.dtype.value}; convert it before sending"
@@ -176,7 +174,8 @@ class Selection:
         unknown = [name for name in (*names, *classification) if name not in known]
         if unknown:
             raise InvalidRequest(
-                f"unexpected output {_quoted(unknown)} of model {model!r}; it gives {_quoted(known)}"
+                f"unexpected output {_quoted(unknown)} of model {model!r}; "
+                f"it gives {_quoted(known)}"
             )
         for name, k in classification.items():
             if k < 1:
@@ -199,6 +198,23 @@ class Selection:
         if k is None:
             return values
         return classify(values, k, self.labels, batched=spec.batch_axis == 0)
+
+
+def _exactly(array: np.ndarray, dtype: np.dtype) -> np.ndarray | None:
+    """The same values in another type, or None where some value has no counterpart there."""
+    with np.errstate(all="ignore"):
+        converted = array.astype(dtype)
+        back = converted.astype(array.dtype)
+    nan = array.dtype.kind == "f" and converted.dtype.kind == "f"
+    if not np.array_equal(back, array, equal_nan=nan):
+        return None
+    if not array.size or array.dtype.kind not in "iu" or converted.dtype.kind == "b":
+        return converted
+    if not np.isfinite(converted).all():
+        return None
+    # Integers that wrapped, or met the edge of what a float can give back, return as they came.
+    ends = ((array.min(), converted.min()), (array.max(), converted.max()))
+    return converted if all(int(a) == int(b) for a, b in ends) else None
 
 
 def _quoted(names: Sequence[str]) -> str:

@@ -1,0 +1,383 @@
+"""Settings of the server and of models: read, checked all at once, and documented here.
+
+pydantic lives in this module only. A wrong file, variable or flag is one ``InvalidConfig`` that
+names every mistake with its file, its key and what would be right. The docstrings under the fields
+are the reference page ``docs/configuration.md``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+import typing
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+
+from gluonserve.errors import InvalidConfig
+from gluonserve.tensors import DType
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+PREFIX = "GLUONSERVE_"
+MODEL_FILE = "model.toml"
+_Steps: typing.TypeAlias = tuple[str | int, ...]
+SERVER_FILE = "gluonserve.toml"
+
+
+class Settings(BaseModel):
+    """Immutable; an unknown key is a mistake."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+def _port(value: object) -> object:
+    """``off`` and numbers as text, as flags and variables give them."""
+    if isinstance(value, str) and value.strip().lower() != "off":
+        return int(value) if value.strip().isdigit() else value
+    return "off" if isinstance(value, str) else value
+
+
+def _dtype(value: object) -> object:
+    """A data type by its name, in any case."""
+    return value.upper() if isinstance(value, str) else value
+
+
+Port = Annotated[Annotated[int, Field(ge=0, le=65535)] | Literal["off"], BeforeValidator(_port)]
+DataType = Annotated[DType, BeforeValidator(_dtype)]
+Dim = Annotated[int, Field(ge=-1)]
+Positive = Annotated[int, Field(ge=1)]
+Axis = Annotated[int, Field(ge=0)] | Literal["none"]
+Device = Annotated[str, StringConstraints(pattern=r"^(cpu|cuda(:\d+)?)$", to_lower=True)]
+Name = Annotated[str, StringConstraints(min_length=1)]
+
+
+class ServerSettings(Settings):
+    """The server as a whole."""
+
+    model_repository: Path = Path("models")
+    """Directory of models, or of one model."""
+    model_name: Name | None = None
+    """Name of the model where the repository is itself one model. Otherwise it has the name of its
+    files' prefix, or of the folder where that says nothing."""
+    host: Name = "0.0.0.0"  # noqa: S104 - documented, and a container needs it
+    """Interface to listen on. The default is every one, as in a container it must be;
+    127.0.0.1 keeps the server private to its machine."""
+    http_port: Port = 8000
+    """HTTP port (health): a number, 0 for any free one (the ready line prints it), or off."""
+    grpc_port: Port = 8001
+    """gRPC port: a number, 0 for any free one, or off."""
+    metrics_port: Port = 8002
+    """Port of `/metrics`: a number, 0 for any free one, or off."""
+    max_message_bytes: Annotated[int, Field(ge=1024, le=2**31 - 1)] = 2**31 - 1
+    """Largest request taken and answer sent. The default is the most that the protocol can hold."""
+    strict_readiness: bool = True
+    """Ready only while every model is READY. Otherwise the server is ready when loading is over,
+    whatever came of it."""
+    load_threads: Positive = 2
+    """Models loaded at the same time. Few, so that models already serving keep their latency."""
+    drain_delay_s: Annotated[float, Field(ge=0)] = 0
+    """How long a stopping server goes on taking requests while it already reports not ready, so
+    that load balancers can look away first."""
+    exit_timeout_s: Annotated[float, Field(ge=0)] = 30
+    """How long a stopping server waits for requests under way before it fails what is left."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least severe message that is logged."""
+    log_format: Literal["auto", "console", "json"] = "auto"
+    """How log lines look; auto is console on a terminal and JSON elsewhere."""
+
+
+class InputSettings(Settings):
+    """One input; overrides what import infers, never what the parameters' shapes say."""
+
+    name: Name
+    """Which input this is about."""
+    datatype: DataType | None = None
+    """Its data type: BOOL, UINT8, UINT16, UINT32, UINT64, INT8, INT16, INT32, INT64, FP16, FP32 or
+    FP64. Otherwise recorded samples say, else the file, else MXNet's own type inference."""
+    shape: tuple[Dim, ...] | None = None
+    """Its shape, -1 where free."""
+    batch_axis: Axis | None = None
+    """The axis that counts rows (axis 0 by default), or "none" where all rows share the input."""
+    accept: tuple[DataType, ...] = ()
+    """Further data types that requests may send; converted exactly or refused."""
+
+
+class OutputSettings(Settings):
+    """One output, by its place in MXNet's order."""
+
+    index: Annotated[int, Field(ge=0)]
+    """Which output this is about; the first is 0."""
+    name: Name | None = None
+    """Its name towards clients instead of MXNet's."""
+    path: str | None = None
+    """Where it stood in the network's nested result, for people."""
+    batch_axis: Axis | None = None
+    """The axis that counts rows, where it is not axis 0; "none" where all rows share the output."""
+
+
+class BatchingSettings(Settings):
+    """How requests share runs of the engine."""
+
+    enabled: Literal["auto", "off", "force"] = "auto"
+    """auto batches where that is proven safe; force batches although the proof failed."""
+    max_rows: Positive = 32
+    """Largest batch handed to the engine, in rows. A larger single request runs alone."""
+    max_delay_ms: Annotated[float, Field(ge=0)] = 0
+    """How long the oldest request may wait for company while the engine is idle. 0 batches only
+    what is already waiting, which under load is enough."""
+    max_queue_rows: Positive = 4096
+    """Rows that may wait; a request beyond them is refused at once."""
+    max_queue_bytes: Positive = 1 << 30
+    """Bytes of input tensors that may wait; a request beyond them is refused at once."""
+
+
+class WarmupSettings(Settings):
+    """Runs before a model is READY, so that no request pays for the engine's first ones."""
+
+    rows: tuple[Positive, ...] = (1,)
+    """Batch sizes to run once each."""
+
+
+class CheckSettings(Settings):
+    """What is proven at load."""
+
+    samples: Literal["refuse", "warn", "off"] | None = None
+    """What happens if the recorded answers in samples.npz are not reproduced. The default is refuse
+    at fp32; at bf16, fp16 and int8 the error is measured and shown, and refused only if a tolerance
+    is set."""
+    tolerance: Annotated[float, Field(gt=0)] | None = None
+    """Largest relative L2 error of an output. 1e-4 by default."""
+
+
+class ModelSettings(Settings):
+    """One model, or one version of it."""
+
+    description: str = ""
+    """For people."""
+    executor: Literal["auto", "openvino", "onnxruntime", "mxnet"] = "auto"
+    """The engine; auto is OpenVINO on CPU and ONNX Runtime on CUDA."""
+    device: Device = "cpu"
+    """Where it runs: cpu, or cuda:N."""
+    precision: Literal["fp32", "bf16", "fp16", "int8"] = "fp32"
+    """Arithmetic of the engine. fp32 is exact; the others are faster and move the answers."""
+    instances: Positive = 1
+    """Copies of the network that run at the same time."""
+    threads: Positive | None = None
+    """CPU threads of one instance; the engine decides by default."""
+    versions: Literal["latest", "all"] | Annotated[tuple[Positive, ...], Field(min_length=1)] = (
+        "latest"
+    )
+    """Which version directories serve: latest, all, or a list of numbers."""
+    labels: Name | None = None
+    """File with one class label per line, for the classification extension."""
+    inputs: tuple[InputSettings, ...] = ()
+    """Facts about inputs that the export does not hold."""
+    outputs: tuple[OutputSettings, ...] = ()
+    """Names and axes of outputs."""
+    batching: BatchingSettings = BatchingSettings()
+    warmup: WarmupSettings = WarmupSettings()
+    check: CheckSettings = CheckSettings()
+
+    @model_validator(mode="after")
+    def _no_doubles(self) -> ModelSettings:
+        names = [repr(one.name) for one in self.inputs]
+        indices = [str(one.index) for one in self.outputs]
+        for label, keys in (("inputs: name", names), ("outputs: index", indices)):
+            doubles = sorted({key for key in keys if keys.count(key) > 1})
+            if doubles:
+                raise ValueError(f"{label} {', '.join(doubles)} is given more than once")
+        return self
+
+    @property
+    def tolerance(self) -> float | None:
+        """Relative L2 error above which recorded answers count as different; None to only show."""
+        if self.check.tolerance is not None:
+            return self.check.tolerance
+        return 1e-4 if self.precision == "fp32" else None
+
+
+def read_model_settings(*files: Path) -> ModelSettings:
+    """The settings of the given files, a later file overriding an earlier one key by key.
+
+    ``[[inputs]]`` of the same name and ``[[outputs]]`` of the same index are merged key by key too.
+
+    Raises:
+        InvalidConfig: listing every mistake of every file.
+    """
+    mistakes: list[str] = []
+    merged: dict[str, Any] = {}
+    for file in files:
+        try:
+            merged = _overridden(merged, _read_model_file(file))
+        except InvalidConfig as error:  # noqa: PERF203 - all files' mistakes at once
+            mistakes.append(str(error))
+    if mistakes:
+        raise InvalidConfig("\n".join(mistakes))
+    where = " + ".join(str(file) for file in files)
+    return _validated(ModelSettings, merged, _places(where))
+
+
+def _read_model_file(file: Path) -> dict[str, Any]:
+    """The file's table, found valid by itself."""
+    table = _read_toml(file)
+    _validated(ModelSettings, table, _places(str(file)))
+    return table
+
+
+def _places(file: str) -> Callable[[_Steps], str]:
+    return lambda path: f"{file}: {_dotted(path)}"
+
+
+def read_server_settings(
+    flags: Mapping[str, object], environ: Mapping[str, str] = os.environ, file: Path | None = None
+) -> ServerSettings:
+    """The server's settings: flag, else ``GLUONSERVE_*`` variable, else file, else default.
+
+    ``flags`` holds given flags only, by field name. Without ``file`` the variable
+    ``GLUONSERVE_CONFIG`` names it, else ``gluonserve.toml`` in the working directory is read
+    where there is one. Variables set to nothing count as not set.
+
+    Raises:
+        InvalidConfig: listing every mistake with where it stands.
+    """
+    named = file or (Path(environ[PREFIX + "CONFIG"]) if environ.get(PREFIX + "CONFIG") else None)
+    path = named or Path(SERVER_FILE)
+    values: dict[str, object] = {}
+    origins: dict[str, str] = {}
+    if named or path.is_file():
+        values.update(_read_toml(path))
+        origins.update({key: f"{path}: {key}" for key in values})
+    for key in ServerSettings.model_fields:
+        variable = PREFIX + key.upper()
+        if environ.get(variable):
+            values[key], origins[key] = environ[variable], variable
+    for key, value in flags.items():
+        values[key], origins[key] = value, "--" + key.replace("_", "-")
+    return _validated(
+        ServerSettings, values, lambda at: origins.get(str(at[0]), str(at[0])) if at else str(path)
+    )
+
+
+def unknown_variables(environ: Mapping[str, str] = os.environ) -> list[str]:
+    """Variables that look like settings and are none.
+
+    Worth a warning, for a misspelt one would silently do nothing; not an error, for Kubernetes
+    makes such variables of the names of services.
+    """
+    known = {PREFIX + key.upper() for key in ServerSettings.model_fields} | {PREFIX + "CONFIG"}
+    return sorted(name for name in environ if name.startswith(PREFIX) and name not in known)
+
+
+def _read_toml(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidConfig(f"{file}: cannot be read: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidConfig(f"{file}: not TOML: {error}") from error
+
+
+def _overridden(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """``new`` over ``old``: tables key by key, entries of inputs and outputs by their key."""
+    merged = dict(old)
+    for key, value in new.items():
+        before = merged.get(key)
+        if isinstance(before, dict) and isinstance(value, dict):
+            merged[key] = _overridden(before, value)
+        elif key in {"inputs", "outputs"} and before:
+            mark = "name" if key == "inputs" else "index"
+            entries = {entry[mark]: entry for entry in before}
+            for entry in value:
+                entries[entry[mark]] = {**entries.get(entry[mark], {}), **entry}
+            merged[key] = list(entries.values())
+        else:
+            merged[key] = value
+    return merged
+
+
+_Model = typing.TypeVar("_Model", bound=Settings)
+
+
+def _validated(
+    model: type[_Model],
+    values: Mapping[str, object],
+    place: Callable[[_Steps], str],
+) -> _Model:
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        by_path: dict[_Steps, list[str]] = {}
+        for one in error.errors(include_url=False):
+            path = _path(values, one["loc"], missing=one["type"] == "missing")
+            by_path.setdefault(path, []).append(_complaint(model, path, one))
+        lines = [
+            f"{place(path)}: {' or '.join(dict.fromkeys(texts))}" for path, texts in by_path.items()
+        ]
+        raise InvalidConfig("\n".join(lines)) from error
+
+
+def _path(values: object, loc: _Steps, *, missing: bool) -> _Steps:
+    """``loc`` without pydantic's own marks for the members of a union."""
+    path: list[str | int] = []
+    for step in loc:
+        inside = isinstance(values, dict) and step in values
+        if not inside and not (isinstance(values, list) and isinstance(step, int)):
+            return (*path, step) if missing and isinstance(values, dict) else tuple(path)
+        path.append(step)
+        values = values[step]  # type: ignore[index]
+    return tuple(path)
+
+
+def _complaint(model: type[Settings], path: _Steps, error: Any) -> str:
+    """What would be right, in our words."""
+    if error["type"] == "missing":
+        return "is required"
+    if error["type"] == "extra_forbidden":
+        known = _keys(model, path[:-1])
+        close = difflib.get_close_matches(str(path[-1]), known, n=1)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        return f"unknown key; {hint}The keys here are {', '.join(known)}"
+    if error["type"] == "value_error":
+        return str(error["ctx"]["error"])
+    wanted = error["msg"].replace("Input should be ", "should be ", 1)
+    value = error["input"]
+    return wanted if isinstance(value, dict | list | tuple) else f"{wanted}, not {value!r}"
+
+
+def _keys(model: type[Settings], path: _Steps) -> list[str]:
+    """The valid keys of the table that stands at ``path``."""
+    for step in path:
+        if isinstance(step, str):
+            model = table_of(model.model_fields[step].annotation) or model
+    return list(model.model_fields)
+
+
+def table_of(annotation: Any) -> type[Settings] | None:
+    """The settings class inside a field's annotation, where it has one."""
+    if isinstance(annotation, type) and issubclass(annotation, Settings):
+        return annotation
+    found = (table_of(argument) for argument in typing.get_args(annotation))
+    return next((one for one in found if one), None)
+
+
+def _dotted(path: _Steps) -> str:
+    """``inputs[0].shape`` of its steps."""
+    text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
+    return text.lstrip(".") or "file"
