@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from gluonserve.errors import InvalidModel
-from gluonserve.loader.attributes import BadAttribute, Dims, read_attribute
 from gluonserve.loader.graph import Graph, Node, Variable
 from gluonserve.loader.legacy import AUXILIARY_NAMES
 from gluonserve.loader.schema import operators
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
 _AUXILIARY: Mapping[str, tuple[int, ...]] = MappingProxyType(
     {
@@ -37,13 +35,6 @@ _LABEL = 1
 _PARAMETER_SLOTS = frozenset({
     "beta", "bias", "gamma", "moving_avg", "moving_mean", "moving_var", "parameters", "weight",
 })  # fmt: skip
-_SUBGRAPH_INPUTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        "_cond": ("cond_input_locs", "then_input_locs", "else_input_locs"),
-        "_while_loop": ("cond_input_locs", "func_input_locs"),
-    }
-)
-"""For each subgraph the attribute that says which input of the node feeds each of its inputs."""
 _NUMBERED = re.compile(r"data([0-9]{1,9})")
 
 
@@ -65,11 +56,7 @@ class Roles:
 
 
 def roles(graph: Graph, stored: Collection[str]) -> Roles:
-    """Tells the variables apart, given the names of the stored arrays.
-
-    Raises:
-        InvalidModel: the attributes of a control-flow operator do not fit its inputs.
-    """
+    """Tells the variables apart, given the names of the stored arrays."""
     names = [variable.name for variable in graph.variables()]
     auxiliary = set(auxiliaries(graph))
     labels, made = _labels(graph), _made_for_parameters(graph)
@@ -85,56 +72,22 @@ def roles(graph: Graph, stored: Collection[str]) -> Roles:
 
 
 def auxiliaries(graph: Graph) -> tuple[str, ...]:
-    """The names that MXNet's ``list_auxiliary_states()`` gives, in its order."""
-    positions = _auxiliary_positions(graph)
-    variables = graph.variables()
-    return tuple(v.name for position, v in enumerate(variables) if position in positions)
+    """The names that MXNet's ``list_auxiliary_states()`` gives, in its order.
 
-
-def _auxiliary_positions(graph: Graph) -> set[int]:
-    """Which of the graph's variables, counted in order, feed a slot that training writes to."""
-    variables = [at for at, node in enumerate(graph.nodes) if isinstance(node, Variable)]
-    position = {at: count for count, at in enumerate(variables)}
-    return {
-        position[node.inputs[slot].node]
+    Those that only a subgraph writes to are not among them, in MXNet neither.
+    """
+    written = {
+        node.inputs[slot].node
         for node in graph.nodes
         if isinstance(node, Node)
-        for slot in _auxiliary_slots(node)
-        if slot < len(node.inputs) and node.inputs[slot].node in position
+        for slot in _AUXILIARY.get(node.op, ())
+        if slot < len(node.inputs)
     }
-
-
-def _auxiliary_slots(node: Node) -> Iterator[int]:
-    yield from _AUXILIARY.get(node.op, ())
-    for number, subgraph in enumerate(node.subgraphs):
-        inner = _auxiliary_positions(subgraph)
-        if not inner:
-            continue
-        feeds = _subgraph_feeds(node, number, len(subgraph.variables()))
-        for at in inner:
-            if at not in feeds:
-                raise InvalidModel(f"{node.name!r} ({node.op}): nothing feeds input {at} inside it")
-            yield feeds[at]
-
-
-def _subgraph_feeds(node: Node, number: int, inputs: int) -> Mapping[int, int]:
-    """For each input of a subgraph (by position) the input of the node that feeds it."""
-    if node.op == "_foreach":
-        groups = ("in_data_locs", "in_state_locs", "remain_locs")
-        places = [place for group in groups for place in _places(node, group)]
-        return {place: slot for slot, place in enumerate(places)}
-    attributes = _SUBGRAPH_INPUTS.get(node.op, ())
-    if number < len(attributes):
-        return dict(enumerate(_places(node, attributes[number])))
-    return {at: at for at in range(inputs)}
-
-
-def _places(node: Node, attribute: str) -> Sequence[int]:
-    try:
-        places = read_attribute(attribute, node.attributes.get(attribute, "()"), Dims)
-    except BadAttribute as cause:
-        raise InvalidModel(f"{node.name!r} ({node.op}): {cause}") from cause
-    return places if isinstance(places, tuple) else ()
+    return tuple(
+        node.name
+        for at, node in enumerate(graph.nodes)
+        if at in written and isinstance(node, Variable)
+    )
 
 
 def _labels(graph: Graph) -> set[str]:
