@@ -1,0 +1,102 @@
+"""One engine in one process, timed on demand: MXNet in its two best modes, or one of our executors.
+
+`python -m benchmarks.engine_worker ENGINE SYMBOL PARAMS SHAPE` (SHAPE: one row of `data`, such as
+1,28,28) reads `BATCH SECONDS` lines and answers each with a JSON line: the calls made in about that
+time, and how long they took. Each call takes a batch that stands in memory and ends with its answer
+in a NumPy array.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Call = Callable[[], np.ndarray]
+
+MXNET_MODES = ("mxnet-static", "mxnet-mkldnn")
+
+
+def rows(shape: tuple[int, ...], count: int) -> np.ndarray:
+    """The same random rows in every process."""
+    return np.random.default_rng(7).random((count, *shape), dtype=np.float32)
+
+
+def mxnet_call(mode: str, symbol: str, params: str, batch: np.ndarray) -> Call:
+    """The network in MXNet, hybridized static; or rewritten for oneDNN on top of that."""
+    import mxnet as mx  # noqa: PLC0415 - only the oracle's environment has it
+
+    network = mx.gluon.SymbolBlock.imports(symbol, ["data"], params)
+    data = mx.nd.array(batch)
+    if mode == "mxnet-mkldnn":
+        network.optimize_for(data, backend="MKLDNN", static_alloc=True, static_shape=True)
+    else:
+        network.hybridize(static_alloc=True, static_shape=True)
+    return lambda: network(data).asnumpy()
+
+
+def executor_call(engine: str, symbol: str, params: str, batch: np.ndarray) -> Call:
+    """The network in one of our executors, with all of this process's cores."""
+    from gluonserve.loader.importing import InputHint, import_model  # noqa: PLC0415
+
+    from gluonserve.executors import ExecutorOptions, choose  # noqa: PLC0415
+
+    hints = {"data": InputHint(shape=(-1, *batch.shape[1:]))}
+    imported = import_model(Path(symbol), Path(params), inputs=hints)
+    options = ExecutorOptions(threads=len(os.sched_getaffinity(0)))
+    executor = choose(imported, engine, options)
+    output = executor.signature.outputs[0].name
+
+    def call() -> np.ndarray:
+        lease = executor.lease({"data": batch.shape})
+        np.copyto(lease.inputs["data"], batch)
+        executor.run(lease)
+        answer = lease.outputs[output].copy()
+        lease.release()
+        return answer
+
+    return call
+
+
+def timed(call: Call, seconds: float) -> tuple[int, float]:
+    """Calls made, at least one, and the seconds they took."""
+    count, began = 0, time.perf_counter()
+    while True:
+        call()
+        count += 1
+        spent = time.perf_counter() - began
+        if spent >= seconds:
+            return count, spent
+
+
+def answer_requests(make: Callable[[np.ndarray], Call], shape: tuple[int, ...]) -> None:
+    """Time whatever standard input asks for; a batch's first answer goes along, for comparison."""
+    calls: dict[int, Call] = {}
+    for line in sys.stdin:
+        batch, seconds = int(line.split()[0]), float(line.split()[1])
+        reply: dict[str, object] = {}
+        if batch not in calls:
+            calls[batch] = make(rows(shape, batch))
+            reply["answer"] = calls[batch]().tolist()
+            timed(calls[batch], seconds)
+        reply["calls"], reply["seconds"] = timed(calls[batch], seconds)
+        print(json.dumps(reply), flush=True)
+
+
+def main(engine: str, symbol: str, params: str, shape: str) -> None:
+    """Serve standard input until it closes."""
+    make = mxnet_call if engine in MXNET_MODES else executor_call
+    answer_requests(partial(make, engine, symbol, params), tuple(map(int, shape.split(","))))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,21 @@
+"""`gluonserve health`: for health checks of containers, and for people."""
+
+from __future__ import annotations
+
+import click
+
+from gluonserve.config import read_server_settings
+from gluonserve.probing import ready, ready_over_grpc
+
+
+@click.command(name="health")
+@click.option("--address", help="HOST:PORT of gRPC; the server of the settings by default.")
+@click.option("--model", default="", help="Ask about one model (needs --address).")
+@click.option("--timeout", "timeout_s", default=3.0, show_default=True, help="Seconds to wait.")
+def command(address: str | None, model: str, timeout_s: float) -> None:
+    """Ask a server whether it is ready: exit code 0 if so, 1 if not."""
+    if address is None:
+        where = ready(read_server_settings({}), timeout_s=timeout_s)
+    else:
+        where = ready_over_grpc(address, model=model, timeout_s=timeout_s)
+    click.echo(f"{where} is ready")
