@@ -1,0 +1,46 @@
+"""Which gRPC status tells which error, and the one place where errors become statuses."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NoReturn
+
+import grpc
+import structlog
+
+from gluonserve.errors import ErrorKind, GluonserveError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+STATUS: Mapping[ErrorKind, grpc.StatusCode] = {
+    ErrorKind.INVALID: grpc.StatusCode.INVALID_ARGUMENT,
+    ErrorKind.NOT_FOUND: grpc.StatusCode.NOT_FOUND,
+    ErrorKind.NOT_READY: grpc.StatusCode.UNAVAILABLE,
+    ErrorKind.OVERLOADED: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    ErrorKind.TIMED_OUT: grpc.StatusCode.DEADLINE_EXCEEDED,
+    ErrorKind.CANCELLED: grpc.StatusCode.CANCELLED,
+    ErrorKind.UNSUPPORTED: grpc.StatusCode.UNIMPLEMENTED,
+    ErrorKind.FAILED: grpc.StatusCode.INTERNAL,
+}
+
+log = structlog.get_logger(__name__)
+
+
+def status_of(error: Exception, rpc: str) -> tuple[grpc.StatusCode, str]:
+    """The status and text a client sees.
+
+    What was not foreseen is logged here, with its trace, and leaves as two words: its text may tell
+    more about the server than a client should know.
+    """
+    if isinstance(error, GluonserveError):
+        return STATUS[error.kind], str(error)
+    log.error("rpc failed", rpc=rpc, exc_info=error)
+    return grpc.StatusCode.INTERNAL, "internal error"
+
+
+async def abort(
+    context: grpc.aio.ServicerContext[bytes, bytes], error: Exception, rpc: str
+) -> NoReturn:
+    """End a call with the status of ``error``."""
+    code, text = status_of(error, rpc)
+    await context.abort(code, text)
