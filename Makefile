@@ -57,7 +57,7 @@ gpu-test: .venv/dev.stamp ## executors on an NVIDIA GPU; says so where there is 
 
 .PHONY: bench
 bench: .venv/dev.stamp .venv-mxnet/oracle.stamp system .venv-perf/perf.stamp ## measure; writes benchmarks/results/
-	$(IN)/python benchmarks/run.py $(ARGS)
+	$(IN)/python -m benchmarks $(ARGS)
 
 ##@ Make
 

@@ -46,9 +46,8 @@ def mxnet_call(mode: str, symbol: str, params: str, batch: np.ndarray) -> Call:
 
 def executor_call(engine: str, symbol: str, params: str, batch: np.ndarray) -> Call:
     """The network in one of our executors, with all of this process's cores."""
-    from gluonserve.loader.importing import InputHint, import_model  # noqa: PLC0415
-
     from gluonserve.executors import ExecutorOptions, choose  # noqa: PLC0415
+    from gluonserve.loader.importing import InputHint, import_model  # noqa: PLC0415
 
     hints = {"data": InputHint(shape=(-1, *batch.shape[1:]))}
     imported = import_model(Path(symbol), Path(params), inputs=hints)
