@@ -151,8 +151,9 @@ class BatchingSettings(Settings):
 class WarmupSettings(Settings):
     """Runs before a model is READY, so that no request pays for the engine's first ones."""
 
-    rows: tuple[Positive, ...] = (1,)
-    """Batch sizes to run once each."""
+    rows: tuple[Positive, ...] = (1, 8, 32)
+    """Batch sizes to run once each; those above max_rows are left out, and all but 1 where
+    requests are not batched."""
 
 
 class CheckSettings(Settings):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from gluonserve.errors import GluonserveError, ModelNotReady, ServerNotReady
 from gluonserve.recording import OUTCOMES, Outcome
+from gluonserve.repository.model import ModelState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,8 +57,8 @@ class InferRequest:
     outputs: tuple[str, ...] = ()
     deadline: float | None = None
     priority: int = 0
-    classification: Mapping[str, int] = _NOTHING
-    parameters: Mapping[str, bool | int | float | str] = _NOTHING
+    classification: Mapping[str, int] = field(default_factory=lambda: _NOTHING)
+    parameters: Mapping[str, bool | int | float | str] = field(default_factory=lambda: _NOTHING)
     arrived_ns: int = 0
     decode_ns: int = 0
 
@@ -192,7 +193,7 @@ class DataPlane:
         signature = model.signature
         return ModelMetadata(
             name=name,
-            versions=tuple(str(number) for number in versions),
+            versions=tuple(one.version_text for one in versions),
             platform=PLATFORM,
             inputs=signature.inputs,
             outputs=signature.outputs,
@@ -231,20 +232,19 @@ class DataPlane:
             ModelNotFound: nothing of this name or version.
             ModelNotReady: it is there but does not serve.
         """
-        if not name:
-            return tuple(m.recorder.statistics() for m in self._repository.ready_models())
-        if version:
-            return (self._repository.get(name, version).recorder.statistics(),)
-        self._repository.get(name)
-        models = self._repository.ready_models()
-        return tuple(m.recorder.statistics() for m in models if m.name == name)
+        if name:
+            model = self._repository.get(name, version)
+            models = [model] if version else self._repository.ready_versions(name)
+        else:
+            models = self._repository.ready_versions()
+        return tuple(model.recorder.statistics() for model in models)
 
     def index(self, *, ready: bool = False) -> tuple[IndexEntry, ...]:
         """Every model and version that the repository holds; with ``ready`` only those serving."""
         return tuple(
-            IndexEntry(entry.name, entry.version, entry.state.value, entry.reason)
-            for entry in self._repository.index()
-            if not ready or entry.state.serves
+            IndexEntry(one.name, one.version_text, one.state.value, one.reason)
+            for one in self._repository.all_versions()
+            if not ready or one.state is ModelState.READY
         )
 
     async def infer(self, request: InferRequest) -> InferResponse:
@@ -284,16 +284,14 @@ class DataPlane:
 
     def encoded(self, response: InferResponse, ns: int) -> None:
         """Note how long a front took to encode this answer."""
-        recorder = self._repository.recorder(response.model, response.version)
-        if recorder is not None:
-            recorder.encode.observe(ns)
+        self._repository.recorder(response.model, response.version).encode.observe(ns)
 
     def refused(self, name: str, version: str, error: GluonserveError, ns: int = 0) -> None:
         """Count a request that never reached a model; fronts call it for what they cannot decode.
 
         An unknown model is counted under the empty name, so that clients cannot make labels.
         """
-        self._repository.recorder_of_refusals(name, version).ended(OUTCOMES[error.kind], ns)
+        self._repository.recorder(name, version).ended(OUTCOMES[error.kind], ns)
 
     def _admit(self, request: InferRequest) -> ModelVersion:
         if self._closed:
@@ -304,12 +302,9 @@ class DataPlane:
         rows, feeds = model.check(request.inputs)
         chosen = request.outputs or request.classification
         selection = model.select(request.outputs, request.classification) if chosen else None
-        if rows:
-            answer = await model.batcher.submit(
-                feeds, deadline=request.deadline, priority=request.priority
-            )
-        else:
-            answer = await model.run_no_rows(feeds, request.deadline, request.priority)
+        answer = await model.batcher.submit(
+            feeds, deadline=request.deadline, priority=request.priority
+        )
         outputs, datatypes = answer.outputs, model.datatypes
         if selection is not None:
             outputs, datatypes = selection.apply(outputs)

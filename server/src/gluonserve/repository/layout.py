@@ -1,0 +1,290 @@
+"""What models a directory holds: finds and reads their settings, loads nothing.
+
+A model is a folder with numeric version directories, a folder with one export in it, or a loose
+export at the top; a directory may also be one model itself. Files that fit none of these are left
+alone. Whatever is a model but cannot be served is found too, with the reason.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gluonserve.config import MODEL_FILE, ModelSettings, read_model_settings
+from gluonserve.errors import InvalidConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+SYMBOL = "-symbol.json"
+SAMPLES = "samples.npz"
+_VERSION = re.compile(r"[1-9]\d{0,17}")
+_EPOCH = re.compile(r"-(\d+)\.params")
+
+Generation = tuple[tuple[str, int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSource:
+    """The files and settings of one version. Equal generations mean that no file was replaced."""
+
+    name: str
+    version: int
+    folder: Path
+    symbol: Path
+    params: Path | None
+    settings: ModelSettings
+    samples: Path | None = None
+    labels: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    generation: Generation = ()
+
+    def changed(self) -> bool:
+        """Whether its files are no longer those that were found."""
+        return _generation(self.symbol, self.params, self.samples) != self.generation
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """A model, or a version of one, that cannot be served as it stands."""
+
+    name: str
+    version: int | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Export:
+    """One exported network in a directory."""
+
+    prefix: str
+    symbol: Path
+    params: Path | None
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a model of this name stands: its folder, or one export of a directory of several."""
+
+    name: str
+    path: Path
+    loose: _Export | None = None
+
+
+def find(path: Path, model_name: str | None = None) -> list[ModelSource | Unusable]:
+    """Every model and version under ``path`` that should be served, ordered by name and version.
+
+    Raises:
+        InvalidConfig: there is no such directory, or ``model_name`` names one of several models.
+    """
+    by_name: dict[str, list[_Place]] = {}
+    for place in _places(path, model_name):
+        by_name.setdefault(place.name, []).append(place)
+    found: list[ModelSource | Unusable] = []
+    for name, places in sorted(by_name.items()):
+        if len(places) > 1:
+            where = " and ".join(str(place.path) for place in places)
+            found.append(Unusable(name, None, f"more than one model has this name: {where}"))
+        else:
+            found.extend(_versions(places[0]))
+    return found
+
+
+def _places(path: Path, model_name: str | None) -> Iterator[_Place]:
+    if path.is_file() and path.name.endswith(SYMBOL):
+        yield _loose(path.parent, _prefix(path), model_name)
+        return
+    if not path.is_dir():
+        raise InvalidConfig(f"model repository {path}: no such directory")
+    prefixes = _prefixes(path)
+    if (path / MODEL_FILE).is_file() or any(_prefixes(folder) for _, folder in _numbered(path)):
+        named = model_name or (prefixes[0] if len(prefixes) == 1 else path.resolve().name)
+        yield _Place(named, path)
+        return
+    folders = [folder for folder in _folders(path) if _is_model(folder)]
+    if model_name is not None and len(prefixes) + len(folders) != 1:
+        raise InvalidConfig(
+            f"a model name ({model_name!r}) is for a directory that is one model; "
+            f"{path} holds {len(prefixes) + len(folders)} models"
+        )
+    yield from (_loose(path, prefix, model_name) for prefix in prefixes)
+    yield from (_Place(model_name or folder.name, folder) for folder in folders)
+
+
+def _is_model(folder: Path) -> bool:
+    numbered = any(True for _ in _numbered(folder))
+    return (folder / MODEL_FILE).is_file() or bool(_prefixes(folder)) or numbered
+
+
+def _loose(folder: Path, prefix: str, name: str | None) -> _Place:
+    export = _export(folder, prefix)
+    return _Place(name or prefix, export.symbol, export)
+
+
+def _versions(place: _Place) -> list[ModelSource | Unusable]:
+    """The versions of one model that its policy selects."""
+    if place.loose is not None:
+        return [_source(place.name, 1, place.path.parent, place.loose, ModelSettings())]
+    file = place.path / MODEL_FILE
+    files = [file] if file.is_file() else []
+    try:
+        settings = read_model_settings(*files)
+    except InvalidConfig as error:
+        return [Unusable(place.name, None, str(error))]
+    numbered = dict(_numbered(place.path))
+    flat = bool(_prefixes(place.path))
+    if flat and numbered:
+        reason = f"{place.path} holds version directories and an export besides; keep one of them"
+        return [Unusable(place.name, None, reason)]
+    if flat:
+        return [_version(place.name, 1, place.path, files, flat=True)]
+    if not numbered:
+        return [
+            Unusable(place.name, None, f"{place.path} holds no export and no version directory")
+        ]
+    found = {
+        number: _version(place.name, number, folder, files, flat=False)
+        for number, folder in sorted(numbered.items())
+    }
+    return _selected(place.name, found, settings)
+
+
+def _selected(
+    name: str, found: dict[int, ModelSource | Unusable], settings: ModelSettings
+) -> list[ModelSource | Unusable]:
+    """By the policy; ``latest`` is the latest complete one, and shows the incomplete above it."""
+    if settings.versions == "all":
+        return list(found.values())
+    if settings.versions == "latest":
+        whole = [number for number, one in found.items() if isinstance(one, ModelSource)]
+        return [one for number, one in found.items() if number >= max(whole, default=0)]
+    return [
+        found.get(number) or Unusable(name, number, f"there is no version directory {number}")
+        for number in settings.versions
+    ]
+
+
+def _version(
+    name: str, version: int, folder: Path, files: Sequence[Path], *, flat: bool
+) -> ModelSource | Unusable:
+    """The one export of a directory."""
+    prefixes = _prefixes(folder)
+    if len(prefixes) != 1:
+        reason = (
+            f"holds {len(prefixes)} exports ({', '.join(prefixes)})" if prefixes else "is empty"
+        )
+        wanted = f"expected one *{SYMBOL} with its *.params"
+        return Unusable(name, version, f"{folder} {reason}; {wanted}")
+    own = folder / MODEL_FILE
+    try:
+        settings = read_model_settings(*files, *([own] if own.is_file() and not flat else []))
+    except InvalidConfig as error:
+        return Unusable(name, version, str(error))
+    return _source(name, version, folder, _export(folder, prefixes[0], alone=True), settings)
+
+
+def _source(
+    name: str, version: int, folder: Path, export: _Export, settings: ModelSettings
+) -> ModelSource | Unusable:
+    for file in (export.symbol, export.params):
+        if file is not None and file.stat().st_size == 0:
+            return Unusable(name, version, f"{file} is empty; is it still being copied?")
+    samples = folder / SAMPLES
+    recorded = samples if samples.is_file() and not _is_loose(folder, export) else None
+    try:
+        labels = _labels(settings, folder)
+    except InvalidConfig as error:
+        return Unusable(name, version, str(error))
+    generation = _generation(export.symbol, export.params, recorded)
+    return ModelSource(
+        *(name, version, folder, export.symbol, export.params, settings),
+        *(recorded, labels, export.notes, generation),
+    )
+
+
+def _is_loose(folder: Path, export: _Export) -> bool:
+    """Whether samples.npz could be another export's."""
+    return _prefixes(folder) != [export.prefix]
+
+
+def _export(folder: Path, prefix: str, *, alone: bool = False) -> _Export:
+    """The export of this prefix with its highest epoch.
+
+    Where it stands ``alone`` in its directory, a single parameter file of another name is its.
+    """
+    symbol = folder / (prefix + SYMBOL)
+    epochs: dict[int, Path] = {}
+    for file in _files(folder, ".params"):
+        match = _EPOCH.fullmatch(file.name[len(prefix) :]) if file.name.startswith(prefix) else None
+        if match:
+            epochs[int(match[1])] = file
+    if epochs:
+        latest = max(epochs)
+        others = ", ".join(str(epoch) for epoch in sorted(epochs) if epoch != latest)
+        notes = (f"epoch {latest} is served; {others} stands there too",) if others else ()
+        return _Export(prefix, symbol, epochs[latest], notes)
+    plain = folder / f"{prefix}.params"
+    if plain.is_file():
+        return _Export(prefix, symbol, plain, ())
+    rest = list(_files(folder, ".params"))
+    if alone and len(rest) == 1:
+        note = f"{rest[0].name} is taken for the parameters of {symbol.name}"
+        return _Export(prefix, symbol, rest[0], (note,))
+    return _Export(prefix, symbol, None, ())
+
+
+def _labels(settings: ModelSettings, folder: Path) -> tuple[str, ...]:
+    """The lines of the label file, which stands beside the export or beside model.toml."""
+    if settings.labels is None:
+        return ()
+    places = [folder / settings.labels, folder.parent / settings.labels]
+    file = next((place for place in places if place.is_file()), None)
+    if file is None:
+        raise InvalidConfig(f"labels: no file {' or '.join(str(place) for place in places)}")
+    try:
+        return tuple(file.read_text(encoding="utf-8").rstrip().splitlines())
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidConfig(f"labels: {file} cannot be read: {error}") from error
+
+
+def _generation(*files: Path | None) -> Generation:
+    """Name, size and time of every file that is there."""
+    marks = []
+    for file in files:
+        if file is not None and file.is_file():
+            status = file.stat()
+            marks.append((file.name, status.st_size, status.st_mtime_ns))
+    return tuple(marks)
+
+
+def _prefix(symbol: Path) -> str:
+    return symbol.name[: -len(SYMBOL)]
+
+
+def _prefixes(folder: Path) -> list[str]:
+    return sorted(_prefix(file) for file in _files(folder, SYMBOL))
+
+
+def _files(folder: Path, ending: str) -> Iterable[Path]:
+    return (
+        file
+        for file in sorted(folder.iterdir())
+        if file.name.endswith(ending) and not file.name.startswith((".", ending)) and file.is_file()
+    )
+
+
+def _folders(path: Path) -> Iterable[Path]:
+    return (
+        folder
+        for folder in sorted(path.iterdir())
+        if not folder.name.startswith(".") and folder.is_dir()
+    )
+
+
+def _numbered(path: Path) -> Iterator[tuple[int, Path]]:
+    for folder in _folders(path):
+        if _VERSION.fullmatch(folder.name):
+            yield int(folder.name), folder

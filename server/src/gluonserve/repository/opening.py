@@ -1,0 +1,172 @@
+"""Opens a version's files: the one place where settings meet the loader and the executors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from gluonserve.batching.selfcheck import Below
+from gluonserve.executors import choose
+from gluonserve.executors.options import ExecutorOptions
+from gluonserve.loader.graph import Node, Variable
+from gluonserve.loader.hints import InputHint
+from gluonserve.loader.importing import import_model
+from gluonserve.loader.outputs import output_names
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from gluonserve.config import ModelSettings
+    from gluonserve.executors.protocol import Executor, Lease
+    from gluonserve.loader.importing import Imported
+    from gluonserve.repository.layout import ModelSource
+    from gluonserve.repository.samples import Samples
+    from gluonserve.tensors import Signature, TensorSpec
+
+_PASSING_IDS = frozenset(
+    {"Cast", "amp_cast", "BlockGrad", "_copy", "Reshape", "Flatten", "expand_dims", "squeeze"}
+    | {"transpose", "SwapAxis", "slice", "slice_axis", "clip"}
+)
+"""Operators that hand token ids on as they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A compiled network before anything is known of its answers.
+
+    ``renamed`` maps the outputs' own names to those that settings gave them, ``valid`` tells the
+    range of whole-number inputs where the network limits it, ``release`` frees what the executor
+    does not own.
+    """
+
+    executor: Executor
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    valid: Mapping[str, Below] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    device_bytes: int | None = None
+    release: Callable[[], None] = lambda: None
+
+    def close(self) -> None:
+        """Free the engine, then what it may have borrowed."""
+        self.executor.close()
+        self.release()
+
+
+def open_source(source: ModelSource, samples: Samples | None) -> Opened:
+    """Import and compile as the settings say.
+
+    Raises:
+        GluonserveError: a file is broken or missing, or no engine takes the network.
+    """
+    settings = source.settings
+    imported = import_model(
+        source.symbol,
+        source.params,
+        inputs={
+            one.name: InputHint(one.datatype, one.shape, one.batch_axis, one.accept)
+            for one in settings.inputs
+        },
+        outputs={one.index: one.name for one in settings.outputs if one.name is not None},
+        samples=samples.inputs if samples is not None else {},
+    )
+    options = ExecutorOptions(
+        device=settings.device,
+        precision=settings.precision,
+        threads=settings.threads,
+        instances=settings.instances,
+        source=(source.symbol, source.params),
+    )
+
+    def release() -> None:
+        if imported.params is not None:
+            imported.params.close()
+
+    try:
+        executor = _restated(choose(imported, settings.executor, options), settings)
+    except BaseException:
+        release()
+        raise
+    return Opened(
+        executor,
+        renamed=_renamed(imported, settings),
+        valid=id_ranges(imported),
+        notes=imported.notes,
+        device_bytes=imported.facts().parameter_bytes,
+        release=release,
+    )
+
+
+def id_ranges(imported: Imported) -> dict[str, Below]:
+    """The valid whole numbers of each input whose values choose rows of a parameter."""
+    graph = imported.graph
+    ranges: dict[str, Below] = {}
+    for node in graph.nodes:
+        if not isinstance(node, Node) or node.op not in {"Embedding", "_contrib_SparseEmbedding"}:
+            continue
+        origin = graph.nodes[node.inputs[0].node]
+        while isinstance(origin, Node) and origin.op in _PASSING_IDS:
+            origin = graph.nodes[origin.inputs[0].node]
+        limit = node.attributes.get("input_dim", "")
+        if isinstance(origin, Variable) and limit.isdecimal():
+            known = ranges.get(origin.name, Below(int(limit)))
+            ranges[origin.name] = Below(min(known.limit, int(limit)))
+    return ranges
+
+
+def _renamed(imported: Imported, settings: ModelSettings) -> dict[str, str]:
+    own = output_names(imported.graph)
+    return {
+        own[one.index]: one.name
+        for one in settings.outputs
+        if one.name is not None and one.index < len(own)
+    }
+
+
+def _restated(executor: Executor, settings: ModelSettings) -> Executor:
+    """The executor with the outputs' batch axes that settings state."""
+    stated = {one.index: one.batch_axis for one in settings.outputs if one.batch_axis is not None}
+    forced = settings.batching.enabled == "force" and not executor.signature.batchable
+    signature = executor.signature
+    outputs = tuple(
+        _with_axis(spec, stated.get(index), forced=forced)
+        for index, spec in enumerate(signature.outputs)
+    )
+    if outputs == signature.outputs:
+        return executor
+    batchable = signature.batchable or all(
+        spec.batch_axis is not None or index in stated for index, spec in enumerate(outputs)
+    )
+    why = "" if batchable else signature.why
+    return _Restated(executor, replace(signature, outputs=outputs, batchable=batchable, why=why))
+
+
+def _with_axis(spec: TensorSpec, axis: int | str | None, *, forced: bool) -> TensorSpec:
+    """``forced`` batching takes an unproven axis 0 for rows."""
+    if isinstance(axis, int):
+        return replace(spec, batch_axis=axis)
+    if axis == "none":
+        return replace(spec, batch_axis=None)
+    if forced and spec.batch_axis is None and spec.shape[:1] == (-1,):
+        return replace(spec, batch_axis=0)
+    return spec
+
+
+class _Restated:
+    """An executor with another signature; runs as it did."""
+
+    def __init__(self, executor: Executor, signature: Signature) -> None:
+        self._executor = executor
+        self.signature = signature
+        self.lease: Callable[[Mapping[str, tuple[int, ...]]], Lease] = executor.lease
+        self.run: Callable[[Lease], None] = executor.run
+        self.close: Callable[[], None] = executor.close
+
+    @property
+    def concurrency(self) -> int:
+        """As the executor's."""
+        return self._executor.concurrency
+
+    @property
+    def description(self) -> Mapping[str, str]:
+        """As the executor's."""
+        return self._executor.description
