@@ -52,14 +52,14 @@ class Opened:
         self.release()
 
 
-def open_source(source: ModelSource, samples: Samples | None) -> Opened:
-    """Import and compile as the settings say.
+def import_source(source: ModelSource, samples: Samples | None) -> Imported:
+    """Import as the settings say; whoever asks closes the parameters.
 
     Raises:
-        GluonserveError: a file is broken or missing, or no engine takes the network.
+        GluonserveError: a file is broken or missing, or holds what has no lowering.
     """
     settings = source.settings
-    imported = import_model(
+    return import_model(
         source.symbol,
         source.params,
         inputs={
@@ -69,6 +69,16 @@ def open_source(source: ModelSource, samples: Samples | None) -> Opened:
         outputs={one.index: one.name for one in settings.outputs if one.name is not None},
         samples=samples.inputs if samples is not None else {},
     )
+
+
+def open_source(source: ModelSource, samples: Samples | None) -> Opened:
+    """Import and compile as the settings say.
+
+    Raises:
+        GluonserveError: a file is broken or missing, or no engine takes the network.
+    """
+    settings = source.settings
+    imported = import_source(source, samples)
     options = ExecutorOptions(
         device=settings.device,
         precision=settings.precision,
