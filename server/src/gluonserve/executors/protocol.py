@@ -37,7 +37,7 @@ class Lease(Protocol):
 
 
 class Executor(Protocol):
-    """One compiled model. ``run`` blocks; up to ``concurrency`` runs may be in flight on threads."""
+    """One compiled model. ``run`` blocks; up to ``concurrency`` threads may be in it at once."""
 
     @property
     def signature(self) -> Signature:
@@ -51,7 +51,7 @@ class Executor(Protocol):
 
     @property
     def description(self) -> Mapping[str, str]:
-        """Facts for people: ``executor``, ``version``, ``device``, ``precision``, ``why`` chosen."""
+        """Facts for people: ``executor``, ``version``, ``device``, ``precision``, ``why`` it."""
         ...
 
     def lease(self, shapes: Mapping[str, tuple[int, ...]]) -> Lease:

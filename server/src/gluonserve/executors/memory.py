@@ -1,0 +1,98 @@
+"""Memory that batches are built in: aligned, grown when needed, never copied on the way.
+
+An engine binds the arrays it is given, so what matters is that the same memory comes back for the
+same shapes; slots go round through a free list instead of being made for every batch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict, deque
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import numpy as np
+
+from gluonserve.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from gluonserve.tensors import Signature, TensorSpec
+
+ALIGNMENT = 64
+_SHAPES_KEPT = 64
+
+SlotT = TypeVar("SlotT")
+
+
+class InputMemory:
+    """The memory of one input in one slot: as large as the largest shape it ever held."""
+
+    def __init__(self, spec: TensorSpec) -> None:
+        self._dtype = spec.dtype.numpy
+        self._bytes = np.empty(0, np.uint8)
+        self._views: OrderedDict[tuple[int, ...], np.ndarray] = OrderedDict()
+
+    def view(self, shape: tuple[int, ...]) -> np.ndarray:
+        """A C-contiguous array of that shape; the same object as long as the memory stays put."""
+        view = self._views.get(shape)
+        if view is None:
+            view = self._views[shape] = self._carve(shape)
+            if len(self._views) > _SHAPES_KEPT:
+                self._views.popitem(last=False)
+        return view
+
+    def _carve(self, shape: tuple[int, ...]) -> np.ndarray:
+        needed = math.prod(shape) * self._dtype.itemsize
+        if needed > self._bytes.nbytes:
+            self._views.clear()
+            self._bytes = aligned_bytes(needed)
+        return self._bytes[:needed].view(self._dtype).reshape(shape)
+
+
+class FreeList(Generic[SlotT]):
+    """Slots that nobody holds; makes one when it is empty and keeps no more than ``keep``.
+
+    Thread-safe without a lock: a deque's ``append`` and ``pop`` are atomic.
+    """
+
+    def __init__(self, make: Callable[[], SlotT], keep: int) -> None:
+        self._make = make
+        self._free: deque[SlotT] = deque(maxlen=keep)
+
+    def take(self) -> SlotT:
+        """The slot given back last, whose memory is warm, else a new one."""
+        try:
+            return self._free.pop()
+        except IndexError:
+            return self._make()
+
+    def give_back(self, slot: SlotT) -> None:
+        """Keep the slot for the next taker; the one unused for longest goes when there are many."""
+        self._free.append(slot)
+
+    def clear(self) -> None:
+        """Let every free slot go."""
+        self._free.clear()
+
+
+def aligned_bytes(size: int) -> np.ndarray:
+    """Uninitialised bytes that begin on a cache line, where engines need not copy them."""
+    memory = np.empty(size + ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % ALIGNMENT
+    return memory[start : start + size]
+
+
+def check_names(signature: Signature, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Every input must have a shape, and every shape an input.
+
+    Raises:
+        InvalidRequest: naming what is missing or unknown.
+    """
+    names = [spec.name for spec in signature.inputs]
+    missing = [name for name in names if name not in shapes]
+    unknown = [name for name in shapes if name not in names]
+    if missing or unknown:
+        wrong = [f"input {name!r} is missing" for name in missing]
+        wrong += [f"there is no input {name!r}" for name in unknown]
+        raise InvalidRequest(f"{'; '.join(wrong)}; the model's inputs are {', '.join(names)}")

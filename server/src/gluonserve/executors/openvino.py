@@ -1,0 +1,272 @@
+"""OpenVINO: the engine for processors; one model for all shapes, one stream for each instance.
+
+The network is compiled once with free dimensions: docs/decisions/ says what static shapes would
+gain and cost. A failed inference leaves OpenVINO's graph with the shapes of the failure, and a
+later batch would be computed with them, so the network is compiled again before the next run.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from typing import TYPE_CHECKING, Any
+
+from gluonserve.errors import BackendUnavailable, ExecutionFailed, UnsupportedModel
+from gluonserve.executors.empty import EmptyLease, has_no_rows
+from gluonserve.executors.memory import FreeList, InputMemory, check_names
+from gluonserve.executors.options import available_cores, cuda_index
+from gluonserve.executors.weights import borrowed, let_pages_go, weights_as_inputs
+from gluonserve.loader.importing import Target
+from gluonserve.tensors import DType
+
+try:
+    import openvino
+except ImportError as missing:
+    raise BackendUnavailable("openvino is not installed: pip install openvino") from missing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import numpy as np
+
+    from gluonserve.executors.options import ExecutorOptions
+    from gluonserve.executors.protocol import Lease
+    from gluonserve.loader.importing import Imported, Lowered
+    from gluonserve.tensors import Signature
+
+TARGET = Target(lacks=frozenset({"DeformConv", "Det"}))
+
+_HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
+_CAPABILITIES = {"fp32": "FP32", "bf16": "BF16", "fp16": "FP16"}
+_WIDE = (DType.INT64, DType.UINT64, DType.FP64)
+_UNCONVERTED = re.compile(r"No conversion rule found for operations: (.+)")
+
+
+def compile_model(imported: Imported, options: ExecutorOptions) -> OpenVinoExecutor:
+    """Compile for this processor.
+
+    Raises:
+        BackendUnavailable: a device or precision that OpenVINO does not have here.
+        UnsupportedModel: OpenVINO does not take this network.
+    """
+    if cuda_index(options.device) is not None:
+        raise BackendUnavailable(
+            f"openvino runs on cpu; device {options.device!r} needs executor 'onnxruntime'"
+        )
+    core = openvino.Core()
+    settings = _settings(core, options)
+    lowered = imported.lower(TARGET)
+    try:
+        model = _read(core, lowered)
+        compiled = core.compile_model(model, "CPU", settings)
+    except RuntimeError as error:
+        raise UnsupportedModel(f"openvino does not take this network: {_gist(error)}") from error
+    let_pages_go(lowered.weights.values())
+    return OpenVinoExecutor(
+        imported.signature,
+        options,
+        compiled,
+        lambda: core.compile_model(model, "CPU", settings),
+        str(core.get_property("CPU", "FULL_DEVICE_NAME")),
+    )
+
+
+class OpenVinoExecutor:
+    """A network compiled for the processor; leases bind NumPy memory to its infer requests."""
+
+    def __init__(
+        self,
+        signature: Signature,
+        options: ExecutorOptions,
+        compiled: openvino.CompiledModel,
+        compile_again: Callable[[], openvino.CompiledModel],
+        processor: str,
+    ) -> None:
+        self._signature = signature
+        self._options = options
+        self._compiled: openvino.CompiledModel | None = compiled
+        self._compile_again: Callable[[], openvino.CompiledModel] | None = compile_again
+        self._processor = processor
+        self._compiling = threading.Lock()
+        self._streams = threading.BoundedSemaphore(options.instances)
+        self._free = FreeList(lambda: _Slot(signature), keep=options.instances + 2)
+
+    @property
+    def signature(self) -> Signature:
+        """The signature of the imported network."""
+        return self._signature
+
+    @property
+    def concurrency(self) -> int:
+        """One run for each instance: each has a stream of its own."""
+        return self._options.instances
+
+    @property
+    def description(self) -> Mapping[str, str]:
+        """What runs, where and why."""
+        facts = {
+            "executor": "openvino",
+            "version": openvino.__version__.split("-")[0],
+            "device": f"cpu ({self._processor})",
+            "precision": self._options.precision,
+            "threads": str(self._options.threads_or_cores),
+            "instances": str(self._options.instances),
+            "why": self._options.why,
+        }
+        if any(s.dtype in _WIDE for s in (*self._signature.inputs, *self._signature.outputs)):
+            facts["note"] = "INT64, UINT64 and FP64 are computed in 32 bits"
+        return facts
+
+    def lease(self, shapes: Mapping[str, tuple[int, ...]]) -> Lease:
+        """Memory bound to an infer request when it runs."""
+        check_names(self._signature, shapes)
+        if has_no_rows(self._signature, shapes):
+            return EmptyLease(self._signature, shapes)
+        return _Lease(self._free, self._signature, shapes)
+
+    def run(self, lease: Lease) -> None:
+        """Infer in place; waits for a stream when more callers than ``concurrency`` come."""
+        if isinstance(lease, EmptyLease):
+            lease.answer(self)
+            return
+        if not isinstance(lease, _Lease):
+            raise TypeError("the lease is another executor's")
+        with self._streams:
+            compiled = self._usable()
+            lease.run(compiled, self._forget)
+            if compiled is not self._compiled:  # another stream's failure may have reached this run
+                lease.run(self._usable(), self._forget)
+
+    def close(self) -> None:
+        """Free the compiled network; idempotent."""
+        with self._compiling:
+            self._compiled = self._compile_again = None
+        self._free.clear()
+
+    def _usable(self) -> openvino.CompiledModel:
+        """The compiled network, compiled again if a run has failed in it."""
+        compiled = self._compiled
+        if compiled is not None:
+            return compiled
+        with self._compiling:
+            if self._compile_again is None:
+                raise ExecutionFailed("the executor is closed")
+            if self._compiled is None:
+                self._compiled = self._compile_again()
+            return self._compiled
+
+    def _forget(self, compiled: openvino.CompiledModel) -> None:
+        with self._compiling:
+            if self._compiled is compiled:
+                self._compiled = None
+
+
+class _Slot:
+    """An infer request and the memory that is bound to its inputs."""
+
+    def __init__(self, signature: Signature) -> None:
+        self.memory = {spec.name: InputMemory(spec) for spec in signature.inputs}
+        self._compiled: openvino.CompiledModel | None = None
+        self._request: openvino.InferRequest | None = None
+        self._bound: dict[str, np.ndarray] = {}
+
+    def bind(
+        self, compiled: openvino.CompiledModel, inputs: Mapping[str, np.ndarray]
+    ) -> openvino.InferRequest:
+        """The request with these arrays as its inputs; does nothing when they already are."""
+        request = self._request
+        if request is None or self._compiled is not compiled:
+            request, self._compiled, self._bound = compiled.create_infer_request(), compiled, {}
+            self._request = request
+        for name, array in inputs.items():
+            if self._bound.get(name) is not array:
+                self._bound.pop(name, None)
+                request.set_tensor(name, openvino.Tensor(array, shared_memory=True))
+                self._bound[name] = array
+        return request
+
+
+class _Lease:
+    """One holder's use of a slot."""
+
+    def __init__(
+        self, free: FreeList[_Slot], signature: Signature, shapes: Mapping[str, tuple[int, ...]]
+    ) -> None:
+        self._free = free
+        self._names = tuple(spec.name for spec in signature.outputs)
+        self._slot: _Slot | None = free.take()
+        memory = self._slot.memory
+        self.inputs = {name: memory[name].view(shapes[name]) for name in memory}
+        self.outputs: Mapping[str, np.ndarray] = {}
+
+    def run(
+        self,
+        compiled: openvino.CompiledModel,
+        failed: Callable[[openvino.CompiledModel], None],
+    ) -> None:
+        """Infer; the outputs are views of the request's own tensors."""
+        if self._slot is None:
+            raise ExecutionFailed("the lease was released before it ran")
+        try:
+            request = self._slot.bind(compiled, self.inputs)
+        except RuntimeError as error:
+            raise ExecutionFailed("openvino refused the shapes of a batch") from error
+        try:
+            answers = request.infer(share_outputs=True, decode_strings=False)
+        except RuntimeError as error:
+            failed(compiled)
+            raise ExecutionFailed("openvino failed on a batch") from error
+        self.outputs = dict(zip(self._names, answers.to_tuple(), strict=True))
+
+    def release(self) -> None:
+        """Back to the free list, once."""
+        slot, self._slot = self._slot, None
+        if slot is not None:
+            self.outputs = {}
+            self._free.give_back(slot)
+
+
+def _settings(core: openvino.Core, options: ExecutorOptions) -> dict[str, Any]:
+    """OpenVINO's properties; without a hint it would compute in bf16 where the processor can."""
+    if options.precision not in _HINTS:
+        raise BackendUnavailable(
+            f"precision {options.precision!r} needs a quantised network, which this release has not"
+        )
+    has = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    if _CAPABILITIES[options.precision] not in has:
+        raise BackendUnavailable(
+            f"precision {options.precision!r} is not in this processor "
+            f"({core.get_property('CPU', 'FULL_DEVICE_NAME')}: {', '.join(has)})"
+        )
+    threads = options.threads_or_cores
+    return {
+        "INFERENCE_PRECISION_HINT": _HINTS[options.precision],
+        "EXECUTION_MODE_HINT": "ACCURACY" if options.precision == "fp32" else "PERFORMANCE",
+        "NUM_STREAMS": options.instances,
+        "INFERENCE_NUM_THREADS": threads,
+        # models with few threads each would all be pinned to the same first cores
+        "ENABLE_CPU_PINNING": threads >= available_cores(),
+    }
+
+
+def _read(core: openvino.Core, lowered: Lowered) -> openvino.Model:
+    """The structure, with constants that share the mapped weights in place of weight inputs."""
+    model = core.read_model(weights_as_inputs(lowered).SerializeToString(), b"")
+    for parameter in list(model.get_parameters()):
+        for name in parameter.output(0).get_names() & lowered.weights.keys():
+            weight = borrowed(lowered.weights[name])
+            constant = openvino.op.Constant(weight, shared_memory=True)
+            parameter.output(0).replace(constant.output(0))
+            model.remove_parameter(parameter)
+    model.validate_nodes_and_infer_types()
+    return model
+
+
+def _gist(error: RuntimeError) -> str:
+    """What a person can use of OpenVINO's long messages."""
+    text = str(error)
+    unconverted = _UNCONVERTED.search(text)
+    if unconverted:
+        return f"it has no operator for {unconverted.group(1)}"
+    lines = [line.strip() for line in text.splitlines()]
+    return next((line for line in lines if line and not line.startswith("Exception from")), text)
