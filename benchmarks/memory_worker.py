@@ -1,7 +1,7 @@
 """Memory of one import in a fresh process.
 
-`python -m benchmarks.memory_worker SYMBOL PARAMS SHAPE` prints one JSON line: resident bytes with the packages imported, the peak while the network was
-imported and compiled, and what stayed.
+`python -m benchmarks.memory_worker SYMBOL PARAMS SHAPE` prints one JSON line: resident bytes with
+the packages imported, the peaks while the network was imported and compiled, and what stayed.
 """
 
 from __future__ import annotations

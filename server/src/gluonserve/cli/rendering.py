@@ -3,16 +3,42 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+Item = TypeVar("Item")
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def source_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Flags that choose one model where a path holds several."""
+    for option in (
+        click.option("--version", type=int, help="Which version; the latest by default."),
+        click.option("--name", help="Which model, where PATH holds several."),
+    ):
+        command = option(command)
+    return command
+
+
+def engine_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Flags that override a model's settings of its engine."""
+    engines = click.Choice(["auto", "openvino", "onnxruntime", "mxnet"])
+    precisions = click.Choice(["fp32", "bf16", "fp16", "int8"])
+    for option in (
+        click.option("--precision", type=precisions, help="Instead of the model's setting."),
+        click.option("--device", help="cpu or cuda:N, instead of the model's setting."),
+        click.option("--executor", type=engines, help="Instead of the model's setting."),
+    ):
+        command = option(command)
+    return command
 
 
 def console() -> Console:
@@ -31,14 +57,40 @@ def print_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=2))
 
 
-def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
+def plain(text: str) -> Text:
+    """Text in which brackets are brackets, and no mark-up."""
+    return Text(text)
+
+
+def with_status(items: Iterable[Item], what: str) -> Iterator[Item]:
+    """The items, with a spinner on standard error while each is being made."""
+    with progress_console().status(f"{what} ...") as status:
+        for count, item in enumerate(items, start=1):
+            status.update(f"{what} ... {count} done")
+            yield item
+
+
+def table(
+    title: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    headless: bool = False,
+) -> Table:
     """A plain table; columns whose name ends in ``>`` are numbers, set to the right."""
-    drawn = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    drawn = Table(
+        title=title or None,
+        title_justify="left",
+        title_style="bold",
+        box=None,
+        pad_edge=False,
+        show_header=not headless,
+    )
     for column in columns:
         right = column.endswith(">")
         drawn.add_column(column.rstrip(">"), justify="right" if right else "left", overflow="fold")
     for row in rows:
-        drawn.add_row(*(str(cell) for cell in row))
+        drawn.add_row(*(Text(str(cell)) for cell in row))
     return drawn
 
 

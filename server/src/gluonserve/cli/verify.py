@@ -1,0 +1,78 @@
+"""`gluonserve verify`: an engine's answers against MXNet's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gluonserve.cli import rendering
+from gluonserve.errors import InvalidModel
+from gluonserve.repository.layout import ModelSource, find
+from gluonserve.verification import changed, mxnet_installed, verify
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from gluonserve.verification import Comparison
+
+
+@click.command(name="verify")
+@click.argument("path", type=click.Path(exists=True, path_type=Path))
+@rendering.engine_options
+@click.option(
+    "--live/--no-live", default=None, help="Compare with live MXNet; where installed, by default."
+)
+@click.option(
+    "--tolerance", type=float, help="Largest relative L2 error, instead of the models' own."
+)
+@rendering.json_option
+@click.pass_context
+def command(
+    ctx: click.Context,
+    /,
+    path: Path,
+    *,
+    live: bool | None,
+    tolerance: float | None,
+    as_json: bool,
+    **engine: Any,
+) -> None:
+    """Compare the models in PATH with recorded samples, and with live MXNet where it is there.
+
+    Exit code 1 says that an output differs by more than the tolerance.
+    """
+    asked = mxnet_installed() if live is None else live
+    compared = _compared(path, engine, live=asked, tolerance=tolerance)
+    found = list(rendering.with_status(compared, "comparing"))
+    if as_json:
+        rendering.print_json([one.as_json() for one in found])
+    else:
+        columns = [
+            "model",
+            "version",
+            "engine",
+            "against",
+            "output",
+            "relative L2>",
+            "largest>",
+            "tolerance>",
+            "",
+        ]
+        rendering.console().print(rendering.table("", columns, map(_row, found)))
+    ctx.exit(0 if all(one.passed for one in found) else 1)
+
+
+def _compared(path: Path, engine: dict[str, Any], **how: Any) -> Iterator[Comparison]:
+    for source in find(path):
+        if not isinstance(source, ModelSource):
+            raise InvalidModel(f"{source.name}: {source.reason}")
+        yield from verify(changed(source, **engine), **how)
+
+
+def _row(one: Comparison) -> list[str]:
+    allowed = "shown only" if one.tolerance is None else f"{one.tolerance:.0e}"
+    verdict = ("ok" if one.passed else "DIFFERS") + (f": {one.note}" if one.note else "")
+    figures = [f"{one.relative:.2e}", f"{one.largest:.2e}", allowed]
+    return [one.model, str(one.version), one.engine, one.against, one.output, *figures, verdict]

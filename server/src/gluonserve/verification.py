@@ -1,0 +1,131 @@
+"""An engine's answers against MXNet's: recorded ones, and live ones where MXNet is installed."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from gluonserve.batching.selfcheck import FREE_SIZES, generate_rows
+from gluonserve.errors import ExecutionFailed, GluonserveError
+from gluonserve.repository.opening import open_source
+from gluonserve.repository.samples import compare, prepared, read_samples, replay, run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    import numpy as np
+
+    from gluonserve.repository.layout import ModelSource
+    from gluonserve.repository.opening import Opened
+    from gluonserve.repository.samples import OutputError, Samples
+
+TOLERANCE = 1e-4
+_ROWS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One output of one version, from one engine, against one source of right answers.
+
+    ``tolerance`` is None where errors are only shown (bf16, fp16 and int8 without a tolerance).
+    """
+
+    model: str
+    version: int
+    engine: str
+    against: str
+    output: str
+    relative: float
+    largest: float
+    tolerance: float | None
+    note: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """Whether the error is within what is allowed."""
+        return self.tolerance is None or self.relative <= self.tolerance
+
+    def as_json(self) -> dict[str, Any]:
+        """The same in JSON's types."""
+        return asdict(self) | {"passed": self.passed}
+
+
+def mxnet_installed() -> bool:
+    """Whether live answers can be had."""
+    return importlib.util.find_spec("mxnet") is not None
+
+
+def changed(source: ModelSource, **settings: object) -> ModelSource:
+    """The same model with other settings; those that are None stay."""
+    given = {name: value for name, value in settings.items() if value is not None}
+    return replace(source, settings=source.settings.model_copy(update=given))
+
+
+def verify(
+    source: ModelSource, *, live: bool, tolerance: float | None = None
+) -> Iterator[Comparison]:
+    """Compare every output with recorded samples, and with live MXNet if ``live``.
+
+    Raises:
+        GluonserveError: the model does not load, or there is nothing to compare with.
+    """
+    samples = read_samples(source.samples) if source.samples is not None else None
+    if samples is None and not live:
+        raise GluonserveError(
+            f"{source.name}: nothing to compare with: no samples.npz beside the model, and live"
+            " MXNet is not installed or was not asked for"
+        )
+    allowed = tolerance if tolerance is not None else source.settings.tolerance
+    opened = open_source(source, samples)
+    try:
+        engine = opened.executor.description["executor"]
+        if samples is not None:
+            for error in replay(opened.executor, samples, opened.renamed):
+                yield _comparison(source, engine, "recorded", error, allowed)
+        if live:
+            for error in _against_mxnet(source, opened, samples):
+                yield _comparison(source, engine, "live MXNet", error, allowed)
+    finally:
+        opened.close()
+
+
+def _against_mxnet(
+    source: ModelSource, opened: Opened, samples: Samples | None
+) -> Iterator[OutputError]:
+    reference = open_source(
+        changed(source, executor="mxnet", precision="fp32", device="cpu"), samples
+    )
+    try:
+        right, answers = _both(reference, opened, samples)
+        for name, answer in answers.items():
+            yield compare(name, answer, right[name])
+    finally:
+        reference.close()
+
+
+def _both(
+    reference: Opened, opened: Opened, samples: Samples | None
+) -> tuple[Mapping[str, np.ndarray], Mapping[str, np.ndarray]]:
+    """What both answer to the recorded inputs, else to generated rows of a size that both take."""
+    if samples is not None:
+        feeds = prepared(opened.executor, samples)
+        return run(reference.executor, feeds), run(opened.executor, feeds)
+    for free in FREE_SIZES:
+        feeds = generate_rows(opened.executor.signature, _ROWS, valid=opened.valid, free=free)
+        try:
+            return run(reference.executor, feeds), run(opened.executor, feeds)
+        except ExecutionFailed as error:
+            failure = error
+    raise GluonserveError(
+        f"no generated inputs fit the model; record some in samples.npz: {failure.__cause__}"
+    ) from failure
+
+
+def _comparison(
+    source: ModelSource, engine: str, against: str, error: OutputError, allowed: float | None
+) -> Comparison:
+    return Comparison(
+        *(source.name, source.version, engine, against, error.output),
+        *(error.relative, error.largest, allowed, error.note),
+    )
