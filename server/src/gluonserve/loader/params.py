@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from gluonserve.errors import InvalidModel
 from gluonserve.loader.ndarray_list import read_list
 from gluonserve.loader.npz import NPY_START, STARTS, read_npz
+from gluonserve.loader.stored import Dense
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,6 +67,13 @@ class Params(Mapping[str, "np.ndarray"]):
     def dtype(self, name: str) -> np.dtype:
         """The type of the elements that a look-up gives, without reading them."""
         return self._stored[name].dtype
+
+    def location(self, name: str) -> tuple[str, int, int] | None:
+        """File, offset and length of an array whose bytes lie there as they are used."""
+        stored = self._stored[name]
+        if not isinstance(stored, Dense) or stored.widen or stored.fortran:
+            return None
+        return self.file, stored.offset, stored.stored_bytes
 
     @property
     def stored_bytes(self) -> int:

@@ -1,0 +1,241 @@
+"""Settles the types and shapes of inputs: from settings, samples, and what the graph demands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gluonserve.errors import InvalidConfig, InvalidModel
+from gluonserve.loader import axes, hints as hinting
+from gluonserve.loader.graph import Graph, Variable
+from gluonserve.loader.lowering import dims
+from gluonserve.loader.lowering.emit import HOLE, PLAIN_ONNX
+from gluonserve.tensors import DType
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy as np
+
+    from gluonserve.loader.hints import InputHint
+    from gluonserve.loader.lowering.building import Built, Plan
+    from gluonserve.loader.lowering.dims import Dim
+    from gluonserve.loader.lowering.values import UnknownDimension
+
+_MOST_PASSES = 24
+
+
+@dataclass(frozen=True, slots=True)
+class InputFact:
+    """An input before the graph has had its say: -1 where a dimension is not known."""
+
+    dtype: DType
+    shape: tuple[int, ...]
+
+
+def input_facts(
+    graph: Graph,
+    stored: Mapping[str, np.ndarray],
+    names: Sequence[str],
+    hints: Mapping[str, InputHint],
+    samples: Mapping[str, np.ndarray],
+) -> dict[str, InputFact]:
+    """Types and ranks of the inputs.
+
+    A type comes from settings, else samples, else metadata, else what parameters it meets.
+
+    Raises:
+        InvalidConfig: the rank of an input is not known; names the input.
+    """
+    shapes = {name: tuple(array.shape) for name, array in stored.items()}
+    kinds = {name: DType.of(array.dtype) for name, array in stored.items()}
+    ranks, dtypes = hinting.ranks(graph, shapes), hinting.dtypes(graph, kinds)
+    variables = {variable.name: variable for variable in graph.variables()}
+    known: dict[str, InputFact] = {}
+    unknown = []
+    for name in names:
+        shape = _shape(variables[name], graph, ranks.get(name), hints, samples)
+        if shape is None:
+            unknown.append(name)
+        else:
+            dtype = _dtype(variables[name], hints, samples, dtypes)
+            known[name] = InputFact(dtype, shape)
+    if unknown:
+        raise InvalidConfig(
+            f"the shape of {', '.join(map(repr, unknown))} is not known: set shape of that input "
+            "in model.toml, or inputs= of load()"
+        )
+    return known
+
+
+def settled(
+    plan: Plan,
+    known: Mapping[str, InputFact],
+    hints: Mapping[str, InputHint],
+    samples: Mapping[str, np.ndarray],
+) -> Built:
+    """The graph lowered with everything that it says about its inputs.
+
+    It is lowered with a free dimension for every unknown one, operators fix some (a convolution
+    its channels), and it is lowered again until no more is learned. Then the free dimensions that
+    count rows become one, ``batch``.
+
+    Raises:
+        InvalidConfig: settings contradict the graph, or a dimension must be stated.
+        InvalidModel: the graph contradicts itself.
+    """
+    try:
+        return _settled(plan, known, hints, samples)
+    except InvalidModel as contradiction:
+        stated = {name: hint.shape for name, hint in hints.items() if hint.shape is not None}
+        free = {n: InputFact(f.dtype, (-1,) * len(f.shape)) for n, f in known.items()}
+        if not stated or not _fits(plan, free, hints, samples):
+            raise
+        shown = ", ".join(f"{name} = {list(shape)}" for name, shape in stated.items())
+        raise InvalidConfig(
+            f"the stated shape does not fit the network ({shown}): {contradiction}"
+        ) from contradiction
+
+
+def _fits(
+    plan: Plan,
+    known: Mapping[str, InputFact],
+    hints: Mapping[str, InputHint],
+    samples: Mapping[str, np.ndarray],
+) -> bool:
+    try:
+        _settled(plan, known, hints, samples)
+    except InvalidModel:
+        return False
+    except InvalidConfig:
+        return True
+    return True
+
+
+def _settled(
+    plan: Plan,
+    known: Mapping[str, InputFact],
+    hints: Mapping[str, InputHint],
+    samples: Mapping[str, np.ndarray],
+) -> Built:
+    shapes: dict[str, tuple[Dim, ...]] = {
+        name: tuple(
+            size if size >= 0 else dims.free(f"{name}_{axis}")
+            for axis, size in enumerate(fact.shape)
+        )
+        for name, fact in known.items()
+    }
+    symbols = {symbol for shape in shapes.values() for dim in shape for symbol in dims.symbols(dim)}
+    learned: dict[str, Dim] = {}
+    batched = False
+    for _ in range(_MOST_PASSES):
+        current = {
+            name: tuple(dims.replaced(dim, learned) for dim in shape)
+            for name, shape in shapes.items()
+        }
+        built = plan.lower(
+            {name: (fact.dtype, current[name]) for name, fact in known.items()},
+            PLAIN_ONNX,
+            learned,
+        )
+        if _merge(learned, built.build.learned, symbols):
+            continue
+        if built.unknown is not None:
+            _pin(learned, built.unknown, known, samples)
+            continue
+        if batched:
+            return _without_holes(built)
+        _merge(learned, axes.batch_facts(current, hints), symbols)
+        batched = True
+    raise InvalidModel("the shapes of the inputs do not settle")
+
+
+def _merge(learned: dict[str, Dim], new: Mapping[str, Dim], symbols: set[str]) -> bool:
+    """Take over new facts about inputs and holes; whether there were any."""
+    changed = False
+    for name, value in new.items():
+        if name not in symbols and not name.startswith(HOLE):
+            continue
+        value = dims.replaced(value, learned)
+        usable = dims.symbols(value) <= symbols | {axes.BATCH}
+        if name in learned or name in dims.symbols(value) or not usable:
+            continue
+        for other in learned:
+            learned[other] = dims.replaced(learned[other], {name: value})
+        learned[name] = value
+        changed = True
+    return changed
+
+
+def _pin(
+    learned: dict[str, Dim],
+    unknown: UnknownDimension,
+    known: Mapping[str, InputFact],
+    samples: Mapping[str, np.ndarray],
+) -> None:
+    """Take a dimension that an operator needs as a number from the samples."""
+    wanted = {
+        f"{name}_{axis}": (name, axis)
+        for name, fact in known.items()
+        for axis in range(len(fact.shape))
+    }
+    places = [wanted[symbol] for symbol in sorted(unknown.names) if symbol in wanted]
+    pinned = {
+        f"{name}_{axis}": samples[name].shape[axis] for name, axis in places if name in samples
+    }
+    if pinned:
+        learned.update(pinned)
+        for other in learned:
+            learned[other] = dims.replaced(learned[other], pinned)
+        return
+    if not places:
+        free = ", ".join(sorted(unknown.names))
+        raise InvalidConfig(
+            f"{unknown.what} needs a fixed size, and {free} is free: set shape of the inputs in "
+            "model.toml, or inputs= of load()"
+        )
+    listed = ", ".join(f"dimension {axis} of {name!r}" for name, axis in places)
+    raise InvalidConfig(
+        f"{unknown.what} needs {listed}: set shape of that input in model.toml, or inputs= of load()"
+    )
+
+
+def _without_holes(built: Built) -> Built:
+    """The pass itself, if no dimension is left that other operators should have fixed."""
+    for name, (value, _, _) in built.build.sources.items():
+        if name.startswith(HOLE):
+            raise InvalidModel(f"{value.name}: nothing fixes the unknown dimension of its shape")
+    return built
+
+
+def _shape(
+    variable: Variable,
+    graph: Graph,
+    rank: int | None,
+    hints: Mapping[str, InputHint],
+    samples: Mapping[str, np.ndarray],
+) -> tuple[int, ...] | None:
+    hint = hints.get(variable.name)
+    if hint is not None and hint.shape is not None:
+        return hint.shape
+    if variable.name in samples:
+        return (-1,) * samples[variable.name].ndim
+    declared = hinting.declared_shape(variable, np_shape=graph.np_shape)
+    if declared is not None and (rank is None or rank == len(declared)):
+        return (-1, *declared[1:]) if declared else declared
+    return None if rank is None else (-1,) * rank
+
+
+def _dtype(
+    variable: Variable,
+    hints: Mapping[str, InputHint],
+    samples: Mapping[str, np.ndarray],
+    inferred: Mapping[str, DType],
+) -> DType:
+    hint = hints.get(variable.name)
+    if hint is not None and hint.dtype is not None:
+        return hint.dtype
+    if variable.name in samples:
+        return DType.of(samples[variable.name].dtype)
+    declared = hinting.declared_dtype(variable)
+    return declared or inferred.get(variable.name, DType.FP32)

@@ -1,0 +1,245 @@
+"""The importer's door: two exported files in, a network with a proven signature out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gluonserve.errors import InvalidConfig, InvalidModel, UnsupportedModel
+from gluonserve.loader import axes, facts
+from gluonserve.loader.graph import Graph, Node, Variable
+from gluonserve.loader.hints import InputHint
+from gluonserve.loader.lowered import Lowered, lowered
+from gluonserve.loader.lowering import TABLE
+from gluonserve.loader.lowering.building import Plan
+from gluonserve.loader.lowering.emit import PLAIN_ONNX, Target
+from gluonserve.loader.lowering.table import reachable
+from gluonserve.loader.outputs import output_names
+from gluonserve.loader.params import Params, read_params
+from gluonserve.loader.roles import roles
+from gluonserve.loader.symbol import read_symbol
+from gluonserve.tensors import Signature, TensorSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    import numpy as np
+
+    from gluonserve.loader.lowering.building import Built
+    from gluonserve.loader.lowering.dims import Dim
+    from gluonserve.loader.lowering.table import OpTable
+    from gluonserve.loader.roles import Roles
+
+__all__ = ["PLAIN_ONNX", "Imported", "InputHint", "Lowered", "Target", "import_model"]
+
+_MXNET_RUNS_IT = (
+    'MXNet itself can run what has no lowering: executor = "mxnet" where mxnet is installed'
+)
+_STATE_SLOTS: Mapping[str, tuple[int, ...]] = {"RNN": (2, 3)}
+_SHOWN = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What ``inspect`` tells about a network."""
+
+    operators: Mapping[str, int]
+    parameters: int
+    parameter_bytes: int
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """A network: the source graph, its parameters, its signature, and ONNX on demand."""
+
+    graph: Graph
+    params: Mapping[str, np.ndarray]
+    signature: Signature
+    notes: tuple[str, ...]
+    input_dims: Mapping[str, tuple[Dim, ...]] = field(repr=False)
+    """The shapes of the inputs with their free dimensions named."""
+    output_dims: Mapping[str, tuple[Dim, ...]] = field(repr=False)
+    """The shapes of the outputs in terms of those of the inputs."""
+    plan: Plan = field(repr=False)
+    holes: Mapping[str, Dim] = field(repr=False)
+    """What the graph fixed of shapes that it left open."""
+
+    def lower(self, target: Target = PLAIN_ONNX) -> Lowered:
+        """ONNX for what ``target`` can do; weights stay in the mapped file."""
+        kinds = {s.name: (s.dtype, self.input_dims[s.name]) for s in self.signature.inputs}
+        built = self.plan.lower(kinds, target, self.holes)
+        if built.unknown is not None:
+            raise UnsupportedModel(f"{built.unknown}: needs a dimension that is free")
+        names = [spec.name for spec in self.signature.outputs]
+        return lowered(built, names, self.params)
+
+    def facts(self) -> Facts:
+        """Operators with their counts (subgraphs included), parameters, and what is odd."""
+        operators = Counter(node.op for node in self.graph.operators())
+        arrays = list(self.params.values())
+        return Facts(
+            operators=dict(operators.most_common()),
+            parameters=sum(array.size for array in arrays),
+            parameter_bytes=sum(array.nbytes for array in arrays),
+            notes=self.notes,
+        )
+
+
+def import_model(
+    symbol: Path | bytes,
+    params: Path | Mapping[str, np.ndarray] | None = None,
+    *,
+    inputs: Mapping[str, InputHint] | None = None,
+    outputs: Mapping[int, str] | None = None,
+    samples: Mapping[str, np.ndarray] | None = None,
+    table: OpTable = TABLE,
+) -> Imported:
+    """Import an exported network.
+
+    ``params`` is a file, or arrays by name. ``inputs`` are what settings say of inputs by name, ``outputs`` new names of outputs by
+    position, ``samples`` recorded inputs: they tell types and ranks, and dimensions where an
+    operator needs one that nothing else fixes.
+
+    Raises:
+        InvalidModel: a file is broken, or graph and parameters do not fit each other.
+        UnsupportedModel: lists every operator and attribute that has no lowering.
+        InvalidConfig: settings contradict the network, or a shape must be stated.
+    """
+    graph = read_symbol(symbol)
+    stored = read_params(params) if isinstance(params, Path) else params
+    return _imported(graph, stored, dict(inputs or {}), outputs or {}, samples or {}, table)
+
+
+def _imported(
+    graph: Graph,
+    params: Mapping[str, np.ndarray] | None,
+    hints: dict[str, InputHint],
+    renamed: Mapping[int, str],
+    samples: Mapping[str, np.ndarray],
+    table: OpTable,
+) -> Imported:
+    needed = reachable(graph, table)
+    _check_operators(graph, needed, table)
+    stored: Mapping[str, np.ndarray] = {} if params is None else params
+    parts = roles(graph, stored.keys())
+    names = _data_inputs(graph, needed, parts, hints)
+    plan = Plan(graph, table, stored)
+    known = facts.input_facts(graph, stored, names, hints, samples)
+    built = facts.settled(plan, known, hints, samples)
+    signature = _signature(graph, built, known, hints, renamed)
+    return Imported(
+        graph=graph,
+        params=stored,
+        signature=signature,
+        notes=tuple(_notes(graph, stored, parts, names)),
+        input_dims={value.name: value.shape for value in built.inputs},
+        output_dims={
+            spec.name: value.shape
+            for spec, value in zip(signature.outputs, built.outputs, strict=True)
+        },
+        plan=plan,
+        holes=built.build.known,
+    )
+
+
+def _check_operators(graph: Graph, needed: frozenset[int], table: OpTable) -> None:
+    problems = table.problems(_nodes(graph, needed, table))
+    if problems:
+        raise UnsupportedModel("; ".join([*problems, _MXNET_RUNS_IT]))
+
+
+def _nodes(graph: Graph, needed: frozenset[int], table: OpTable) -> Iterator[Node]:
+    """Every node that is lowered, subgraphs included."""
+    for position in sorted(needed):
+        node = graph.nodes[position]
+        if isinstance(node, Node):
+            yield node
+            for subgraph in node.subgraphs:
+                yield from _nodes(subgraph, reachable(subgraph, table), table)
+
+
+def _data_inputs(
+    graph: Graph, needed: frozenset[int], parts: Roles, hints: Mapping[str, InputHint]
+) -> tuple[str, ...]:
+    """The variables that requests bring, in the order of the network's call."""
+    used = {v.name for at in needed if isinstance(v := graph.nodes[at], Variable)}
+    missing = [name for name in parts.missing if name in used and name not in hints]
+    if missing:
+        listed = ", ".join(missing[:_SHOWN]) + (", ..." if len(missing) > _SHOWN else "")
+        count = f"{len(missing)} parameter" + ("" if len(missing) == 1 else "s")
+        raise InvalidModel(f"{count} of the graph are not in the parameter file: {listed}")
+    unknown = sorted(hints.keys() - {v.name for v in graph.variables()})
+    if unknown:
+        have = ", ".join(parts.inputs) or "none"
+        raise InvalidConfig(f"no input is called {unknown[0]!r}; the network's inputs are: {have}")
+    named = [name for name in parts.missing if name in hints]
+    return tuple(name for name in (*parts.inputs, *named) if name in used)
+
+
+def _signature(
+    graph: Graph,
+    built: Built,
+    known: Mapping[str, facts.InputFact],
+    hints: Mapping[str, InputHint],
+    renamed: Mapping[int, str],
+) -> Signature:
+    optional = _begin_states(graph)
+    specs = tuple(
+        TensorSpec(
+            name=value.name,
+            dtype=value.dtype,
+            shape=_outer(value.shape),
+            batch_axis=axes.batch_axis(value.shape),
+            optional=value.name in optional,
+            accept=hints[value.name].accept if value.name in hints else (),
+        )
+        for value in built.inputs
+    )
+    names = [renamed.get(at, name) for at, name in enumerate(output_names(graph))]
+    named = list(zip(names, built.outputs, strict=True))
+    answers = tuple(
+        TensorSpec(name, value.dtype, _outer(value.shape), axes.batch_axis(value.shape))
+        for name, value in named
+    )
+    problems = [problem for name, value in named if (problem := axes.output_problem(name, value))]
+    if not any(spec.batch_axis is not None for spec in specs):
+        problems.insert(0, "no input has an axis that counts rows")
+    return Signature(specs, answers, batchable=not problems, why="; ".join(problems))
+
+
+def _begin_states(graph: Graph) -> frozenset[str]:
+    """Variables that only begin recurrent layers: an export leaves them over, absent means zeros."""
+    begins: set[int] = set()
+    others = {head.node for head in graph.heads}
+    for node in graph.nodes:
+        if isinstance(node, Node):
+            slots = _STATE_SLOTS.get(node.op, ())
+            for slot, ref in enumerate(node.inputs):
+                (begins if slot in slots else others).add(ref.node)
+    return frozenset(
+        variable.name
+        for at in begins - others
+        if isinstance(variable := graph.nodes[at], Variable)
+    )
+
+
+def _outer(shape: tuple[Dim, ...]) -> tuple[int, ...]:
+    return tuple(dim if isinstance(dim, int) else -1 for dim in shape)
+
+
+def _notes(
+    graph: Graph, params: Mapping[str, np.ndarray], parts: Roles, inputs: tuple[str, ...]
+) -> Iterator[str]:
+    if isinstance(params, Params):
+        yield from params.notes
+    used = {variable.name for variable in graph.variables()}
+    unused = [name for name in params if name not in used]
+    if unused:
+        shown = ", ".join(unused[:_SHOWN]) + (", ..." if len(unused) > _SHOWN else "")
+        yield f"{len(unused)} stored arrays are not used: {shown}"
+    dropped = [name for name in parts.labels if name not in inputs]
+    if dropped:
+        yield f"labels play no part at inference: {', '.join(dropped)}"

@@ -1,0 +1,529 @@
+"""Builds an ONNX graph from lowerings: ``op.Conv(...)`` emits a node and knows what it answers."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from onnx import AttributeProto, GraphProto, NodeProto, helper
+
+from gluonserve.errors import InvalidModel
+from gluonserve.loader.lowering import dims, folding
+from gluonserve.loader.lowering.rules import RULES, Call
+from gluonserve.loader.lowering.values import ONNX_TYPE, UnknownDimension, Value
+from gluonserve.tensors import DType
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from gluonserve.loader.graph import Graph, Node
+    from gluonserve.loader.lowering.dims import Atom, Dim
+    from gluonserve.loader.lowering.values import Operand, Shape
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What the ONNX is for: an opset, and what of it the engine lacks (ONNX operator names)."""
+
+    opset: int = 18
+    lacks: frozenset[str] = frozenset()
+
+    def has(self, op_type: str) -> bool:
+        """Whether the engine runs this ONNX operator."""
+        return op_type not in self.lacks
+
+
+PLAIN_ONNX = Target()
+
+
+@dataclass(slots=True)
+class Scope:
+    """The nodes of one graph being built: the model's, or the body of a loop or branch."""
+
+    parent: Scope | None = None
+    nodes: list[NodeProto] = field(default_factory=list)
+    lengths: dict[Dim, Value] = field(default_factory=dict)
+
+    @property
+    def depth(self) -> int:
+        """How many graphs this one stands inside."""
+        return 0 if self.parent is None else self.parent.depth + 1
+
+
+@dataclass(slots=True)
+class Build:
+    """What all scopes of one model share while it is built."""
+
+    target: Target
+    np_shape: bool = False
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    """Every constant by its value's name; only those that nodes read become initializers."""
+    used: dict[str, None] = field(default_factory=dict)
+    learned: dict[str, Dim] = field(default_factory=dict)
+    """Free dimensions that some operator fixed; the importer builds again with them."""
+    known: Mapping[str, Dim] = field(default_factory=dict)
+    """What earlier passes fixed of the holes in this graph's shapes."""
+    sources: dict[str, tuple[Value, int, Scope]] = field(default_factory=dict)
+    names: dict[str, int] = field(default_factory=dict)
+    constants: dict[tuple[str, tuple[int, ...], bytes], Value] = field(default_factory=dict)
+    parameters: dict[str, str] = field(default_factory=dict)
+    """Which of the constants are stored parameters, and their names there."""
+    node: Node | None = None
+    position: int = 0
+    inline: Callable[[Emit, Graph, Sequence[Value]], tuple[Value, ...]] | None = None
+
+    def unique(self, wanted: str) -> str:
+        """A name that no other value has."""
+        name = wanted
+        while name in self.names:
+            self.names[wanted] += 1
+            name = f"{wanted}_{self.names[wanted]}"
+        self.names[name] = 0
+        return name
+
+    def note_sources(self, value: Value, scope: Scope) -> None:
+        """Remember which tensor shows a free dimension at run time."""
+        for axis, dim in enumerate(value.shape):
+            name = _free_name(dim)
+            if name is not None and name not in self.sources:
+                self.sources[name] = (value, axis, scope)
+
+
+class OnnxOp(Protocol):
+    """One ONNX operator with a single output, bound to the graph being built."""
+
+    def __call__(self, *inputs: Operand, **attributes: object) -> Value:
+        """Emit the node."""
+        ...
+
+
+class Emit:
+    """The graph under construction, as lowerings see it.
+
+    ``op.Conv(x, w, kernel_shape=(3, 3))`` emits any ONNX operator with one output; its type and
+    symbolic shape come from the operator's rule. Operands are values, NumPy arrays, Python lists
+    of integers (an int64 vector) or Python numbers (a scalar of the first value's type); None
+    leaves an optional input out, and attributes that are None are left out too. What is known at
+    import is folded, so that shape arithmetic on static dimensions emits nothing.
+
+    Lower-case methods are what lowerings need beyond single nodes.
+    """
+
+    def __init__(self, build: Build, scope: Scope | None = None) -> None:
+        self._build = build
+        self.scope = scope or Scope()
+
+    def __getattr__(self, op_type: str) -> OnnxOp:
+        if op_type[:1] != op_type[:1].upper() or op_type.startswith("_"):
+            raise AttributeError(op_type)
+
+        def emit(*inputs: Operand, **attributes: object) -> Value:
+            return self.node(op_type, *inputs, **attributes)[0]
+
+        return emit
+
+    @property
+    def target(self) -> Target:
+        """The engine's capabilities: ``op.target.has("DeformConv")``."""
+        return self._build.target
+
+    @property
+    def np_shape(self) -> bool:
+        """Whether rank 0 and size 0 are real here; legacy reductions to a scalar answer ``(1,)``."""
+        return self._build.np_shape
+
+    @property
+    def mxnet_node(self) -> Node:
+        """The MXNet node being lowered (its subgraphs, its text attributes, its name)."""
+        if self._build.node is None:
+            raise RuntimeError("no node is being lowered")
+        return self._build.node
+
+    def node(
+        self,
+        op_type: str,
+        *inputs: Operand,
+        outputs: int = 1,
+        types: Sequence[tuple[DType, Shape]] | None = None,
+        reads_data: bool | None = None,
+        **attributes: object,
+    ) -> tuple[Value, ...]:
+        """Emit a node with any number of outputs.
+
+        ``types`` states what the outputs are where the rule cannot know (or there is none: Loop,
+        Scan, If); ``reads_data`` overrides that outputs read data if any input does.
+        """
+        operands = self._operands(inputs)
+        given = {name: value for name, value in attributes.items() if value is not None}
+        if outputs == 1 and types is None:
+            folded = folding.fold(op_type, operands, given)
+            if folded is not None:
+                return (self.const(folded),)
+        content = folding.content(op_type, operands, given) if outputs == 1 else None
+        if content is not None and all(isinstance(dim, int) for dim in content[1]):
+            return (self.const(np.array(content[1], content[0].numpy).reshape(content[2])),)
+        call = Call(self, op_type, operands, given, outputs)
+        inferred = list(types) if types is not None else RULES[op_type](call)
+        if reads_data is None:
+            reads_data = call.reads_data
+        values = tuple(
+            Value(self._name(), dtype, shape, reads_data, None, content[1] if content else None)
+            for dtype, shape in inferred
+        )
+        self._append(op_type, operands, values, given)
+        return values
+
+    def const(self, array: np.ndarray | float | Sequence[int], dtype: DType | None = None) -> Value:
+        """A constant; equal small ones are shared."""
+        elements = np.asarray(array, None if dtype is None else dtype.numpy)
+        if dtype is None and elements.dtype.kind == "i" and not isinstance(array, np.ndarray):
+            elements = elements.astype(np.int64)
+        kind = DType.of(elements.dtype)
+        if elements.nbytes > _SHARED_BYTES:
+            return self._constant(elements, kind)
+        key = (kind.value, elements.shape, elements.tobytes())
+        if key not in self._build.constants:
+            self._build.constants[key] = self._constant(elements, kind)
+        return self._build.constants[key]
+
+    def scalar(self, number: Dim | float, dtype: DType = DType.INT64) -> Value:
+        """A scalar of this type: a number, or a dimension that is known only at run time."""
+        if not isinstance(number, dims.Expr):
+            return self.const(np.asarray(_wrapped(number, dtype)))
+        return self.cast(self.Squeeze(self.length(number), [0]), dtype)
+
+    def filled(self, number: float, shape: Sequence[Dim], dtype: DType) -> Value:
+        """A tensor of this shape in which every element is ``number``."""
+        element = np.asarray(_wrapped(number, dtype))
+        count = dims.product(shape)
+        if isinstance(count, int) and count <= _FILLED_ELEMENTS:
+            known = tuple(self.static(dim, "a constant") for dim in shape)
+            return self.const(np.full(known, element))
+        return self.expand(self.const(element), shape)
+
+    def length(self, dim: Dim) -> Value:
+        """A dimension as an int64 tensor of shape ``(1,)``."""
+        if isinstance(dim, int):
+            return self.const([dim])
+        home = self._home(dim)
+        if dim not in home.lengths:
+            home.lengths[dim] = Emit(self._build, home)._computed(dim)  # noqa: SLF001 - its own kind
+        return home.lengths[dim]
+
+    def shape_vector(self, shape: Sequence[Dim]) -> Value:
+        """A shape as an int64 vector; a constant where every dimension is known."""
+        if all(isinstance(dim, int) for dim in shape):
+            return self.const(np.array(shape, np.int64))
+        parts = [self.length(dim) for dim in shape]
+        return parts[0] if len(parts) == 1 else self.Concat(*parts, axis=0)
+
+    def shape_of(self, value: Value) -> Value:
+        """The shape of a value as an int64 vector."""
+        return self.shape_vector(value.shape)
+
+    def static(self, dim: Dim, what: str) -> int:
+        """``dim`` as a number.
+
+        Raises:
+            UnknownDimension: it is free; the importer asks the model's settings for it.
+        """
+        if isinstance(dim, int):
+            return dim
+        raise UnknownDimension(what, dims.symbols(dim))
+
+    def equate(self, one: Dim, other: Dim, what: str = "") -> Dim:
+        """Learn that two dimensions are the same, as the operator demands; the better known one.
+
+        Raises:
+            InvalidModel: they cannot be the same.
+        """
+        if one == other:
+            return one
+        if isinstance(one, int) and isinstance(other, int):
+            raise InvalidModel(f"{what or 'dimensions'}: {one} is not {other}")
+        fact = dims.solved(one, other)
+        if fact is not None:
+            self._build.learned.setdefault(*fact)
+        return one if isinstance(one, int) else other if isinstance(other, int) else one
+
+    def same_shape(self, *values: Value, what: str = "shapes") -> Shape:
+        """The common shape of values that the operator wants alike."""
+        shape = values[0].shape
+        for value in values[1:]:
+            if value.rank != len(shape):
+                raise InvalidModel(f"{what}: {shape} and {value.shape} differ")
+            label = f"{what}: {shape} and {value.shape} differ"
+            shape = tuple(self.equate(a, b, label) for a, b in zip(shape, value.shape, strict=True))
+        return shape
+
+    def reshape(self, value: Value, shape: Sequence[Dim]) -> Value:
+        """``value`` in another shape of as many elements."""
+        wanted = tuple(shape)
+        if wanted == value.shape:
+            return value
+        self.equate(dims.product(value.shape), dims.product(wanted), f"{value.shape} as {wanted}")
+        if all(isinstance(dim, int) for dim in wanted) and value.constant is not None:
+            return self.Reshape(value, self.shape_vector(wanted))
+        vector = self._reshape_vector(value.shape, wanted)
+        return self.node("Reshape", value, vector, types=[(value.dtype, wanted)])[0]
+
+    def expand(self, value: Value, shape: Sequence[Dim]) -> Value:
+        """``value`` broadcast to a shape."""
+        wanted = tuple(shape)
+        if wanted == value.shape:
+            return value
+        vector = self.shape_vector(wanted)
+        reads = value.reads_data
+        return self.node(
+            "Expand", value, vector, types=[(value.dtype, wanted)], reads_data=reads
+        )[0]
+
+    def cast(self, value: Value, dtype: DType) -> Value:
+        """``value`` as another type; itself where it has it already."""
+        return value if value.dtype is dtype else self.Cast(value, to=ONNX_TYPE[dtype])
+
+    def transpose(self, value: Value, axes: Sequence[int]) -> Value:
+        """``value`` with its axes in another order."""
+        if tuple(axes) == tuple(range(value.rank)):
+            return value
+        return self.Transpose(value, perm=tuple(axes))
+
+    def slice(
+        self, value: Value, axis: int, begin: Dim | None, end: Dim | None, step: int = 1
+    ) -> Value:
+        """A range of one axis with Python's meaning of ``begin:end:step``."""
+        first = (_LAST if step < 0 else 0) if begin is None else begin
+        stop = (-_LAST if step < 0 else _LAST) if end is None else end
+        return self.Slice(value, self.length(first), self.length(stop), [axis], [step])
+
+    def unsqueeze(self, value: Value, *axes: int) -> Value:
+        """``value`` with new axes of one, counted in the result."""
+        return self.Unsqueeze(value, list(axes)) if axes else value
+
+    def squeeze(self, value: Value, *axes: int) -> Value:
+        """``value`` without these axes of one."""
+        return self.Squeeze(value, list(axes)) if axes else value
+
+    def narrowed(self) -> Narrowed:
+        """Emits single nodes on float64 values in float32, where engines lack the wider code."""
+        return Narrowed(self)
+
+    def body(self, inputs: Sequence[tuple[DType, Shape]], *, reads_data: bool) -> Body:
+        """Begin the body of a Loop, Scan or If; values of outer graphs may be used inside."""
+        scope = Scope(self.scope)
+        values = tuple(Value(self._name(), dtype, shape, reads_data) for dtype, shape in inputs)
+        for value in values:
+            self._build.note_sources(value, scope)
+        return Body(Emit(self._build, scope), values, self._name())
+
+    def inline(self, graph: Graph, inputs: Sequence[Value]) -> tuple[Value, ...]:
+        """Lower an MXNet subgraph here, its variables bound to ``inputs`` by position."""
+        if self._build.inline is None:
+            raise RuntimeError("subgraphs cannot be lowered here")
+        return self._build.inline(self, graph, inputs)
+
+    def answer(self, value: Value, name: str) -> None:
+        """Give a value to the outside under a name of its own; for the importer."""
+        self._append("Identity", [value], [replace(value, name=name)], {})
+
+    def fresh(self) -> Dim:
+        """A free dimension that only the data fix."""
+        return dims.free(self._build.unique(f"{self._prefix()}.size"))
+
+    def hole(self, axis: int) -> Dim:
+        """A dimension that MXNet left to inference (0 in a legacy shape); its users fix it."""
+        name = f"{HOLE}{self._build.position}.{axis}"
+        return self._build.known.get(name, dims.free(name))
+
+    @contextmanager
+    def lowering(self, node: Node, position: int) -> Iterator[None]:
+        """While this holds, values are named for ``node``; for the importer."""
+        before = self._build.node, self._build.position
+        self._build.node, self._build.position = node, position
+        try:
+            yield
+        finally:
+            self._build.node, self._build.position = before
+
+    def _prefix(self) -> str:
+        return self._build.node.name if self._build.node else "value"
+
+    def _name(self) -> str:
+        return self._build.unique(self._prefix())
+
+    def _constant(self, elements: np.ndarray, kind: DType) -> Value:
+        name = self._build.unique(f"{self._prefix()}.const")
+        self._build.arrays[name] = elements
+        return Value(name, kind, elements.shape, constant=elements)
+
+    def _operands(self, inputs: Iterable[Operand]) -> list[Value | None]:
+        given = list(inputs)
+        like = next((one.dtype for one in given if isinstance(one, Value)), DType.INT64)
+        return [self._operand(one, like) for one in given]
+
+    def _operand(self, given: Operand, like: DType) -> Value | None:
+        if given is None or isinstance(given, Value):
+            return given
+        if isinstance(given, np.ndarray):
+            return self.const(given)
+        if isinstance(given, list):
+            return self.const(np.array(given, np.int64))
+        return self.scalar(given, like)
+
+    def _append(
+        self,
+        op_type: str,
+        operands: Sequence[Value | None],
+        values: Sequence[Value],
+        attributes: Mapping[str, object],
+    ) -> None:
+        for operand in operands:
+            if operand is not None and operand.name in self._build.arrays:
+                self._build.used.setdefault(operand.name)
+        names = [operand.name if operand is not None else "" for operand in operands]
+        while names and not names[-1]:
+            names.pop()
+        outputs = [value.name for value in values]
+        made = helper.make_node(op_type, names, outputs, name=outputs[0])
+        made.attribute.extend(_attribute(name, value) for name, value in attributes.items())
+        self.scope.nodes.append(made)
+        for value in values:
+            self._build.note_sources(value, self.scope)
+
+    def _home(self, dim: Dim) -> Scope:
+        """The innermost scope that shows a free dimension of ``dim``."""
+        missing = sorted(dims.symbols(dim) - self._build.sources.keys())
+        if missing:
+            raise UnknownDimension("a shape", frozenset(missing))
+        homes = [self._build.sources[name][2] for name in sorted(dims.symbols(dim))]
+        return max(homes, key=lambda scope: scope.depth)
+
+    def _computed(self, dim: Dim) -> Value:
+        """The nodes that compute a symbolic dimension, as a tensor of shape ``(1,)``."""
+        name = _free_name(dim)
+        if name is not None:
+            value, axis, _ = self._build.sources[name]
+            return self.Shape(value, start=axis, end=axis + 1)
+        total: Value | None = None
+        for monomial, factor in dim.terms if isinstance(dim, dims.Expr) else ():
+            term = self._term(monomial, factor)
+            total = term if total is None else self.Add(total, term)
+        return total if total is not None else self.const([0])
+
+    def _term(self, monomial: tuple[tuple[Atom, int], ...], factor: int) -> Value:
+        factors = [self._atom(atom) for atom, power in monomial for _ in range(power)]
+        if factor != 1 or not factors:
+            factors.append(self.const([factor]))
+        value = factors[0]
+        for other in factors[1:]:
+            value = self.Mul(value, other)
+        return value
+
+    def _atom(self, atom: Atom) -> Value:
+        if isinstance(atom, dims.Free):
+            return self.length(dims.free(atom.name))
+        if isinstance(atom, dims.Larger):
+            return self.Max(self.length(atom.one), self.length(atom.other))
+        return self._floor_quotient(self.length(atom.top), self.length(atom.bottom))
+
+    def _floor_quotient(self, top: Value, bottom: Value) -> Value:
+        """ONNX divides integers towards zero: take the remainder, which has the divisor's sign."""
+        return self.Div(self.Sub(top, self.Mod(top, bottom)), bottom)
+
+    def _reshape_vector(self, source: Shape, wanted: Shape) -> Value:
+        """``wanted`` in ONNX's terms: 0 copies a dimension, one -1 is inferred."""
+        entries: list[Dim] = [
+            0 if at < len(source) and isinstance(dim, dims.Expr) and source[at] == dim else dim
+            for at, dim in enumerate(wanted)
+        ]
+        unknown = [at for at, dim in enumerate(entries) if isinstance(dim, dims.Expr)]
+        if len(unknown) == 1 and 0 not in wanted:
+            entries[unknown[0]] = -1
+            unknown = []
+        if unknown or any(dim == 0 for dim in wanted):
+            return self.shape_vector(wanted)
+        return self.const(np.array(entries, np.int64))
+
+
+class Narrowed:
+    """Emits nodes whose float64 operands are cast to float32, and their results back."""
+
+    def __init__(self, op: Emit) -> None:
+        self._op = op
+
+    def __getattr__(self, op_type: str) -> OnnxOp:
+        emit = getattr(self._op, op_type)
+
+        def narrow(*inputs: Operand, **attributes: object) -> Value:
+            operands = [self._narrow(one) for one in inputs]
+            return self._op.cast(emit(*operands, **attributes), DType.FP64)
+
+        return narrow
+
+    def _narrow(self, given: Operand) -> Operand:
+        if isinstance(given, Value) and given.dtype is DType.FP64:
+            return self._op.cast(given, DType.FP32)
+        return given
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """The body of a Loop, Scan or If while it is built; ``op`` emits into it."""
+
+    op: Emit
+    inputs: tuple[Value, ...]
+    name: str
+
+    def graph(self, *outputs: Value) -> GraphProto:
+        """The finished body; every output gets a node of its own, as ONNX demands."""
+        named = [
+            self.op.node("Identity", value, types=[(value.dtype, value.shape)])[0]
+            for value in outputs
+        ]
+        return helper.make_graph(
+            self.op.scope.nodes,
+            self.name,
+            [value_info(value) for value in self.inputs],
+            [value_info(value) for value in named],
+        )
+
+
+HOLE = "~hole"
+"""How names of dimensions begin that only other operators fix."""
+
+_SHARED_BYTES = 1024
+_FILLED_ELEMENTS = 1024
+_LAST = (1 << 63) - 1
+
+
+def value_info(value: Value, name: str | None = None) -> object:
+    """How ONNX declares an input or output; free dimensions by their names."""
+    shape = [dim if isinstance(dim, int) else _free_name(dim) for dim in value.shape]
+    return helper.make_tensor_value_info(name or value.name, ONNX_TYPE[value.dtype], shape)
+
+
+def _attribute(name: str, value: object) -> AttributeProto:
+    if isinstance(value, (tuple, list)) and not value:
+        return AttributeProto(name=name, type=AttributeProto.INTS)
+    if isinstance(value, bool):
+        return helper.make_attribute(name, int(value))
+    return helper.make_attribute(name, value)
+
+
+def _free_name(dim: Dim) -> str | None:
+    if isinstance(dim, int) or len(dim.terms) != 1:
+        return None
+    monomial, factor = dim.terms[0]
+    if factor != 1 or len(monomial) != 1 or monomial[0][1] != 1:
+        return None
+    atom = monomial[0][0]
+    return atom.name if isinstance(atom, dims.Free) else None
+
+
+def _wrapped(number: float, dtype: DType) -> np.generic:
+    """``number`` as C converts it to the type: towards zero, integers modulo their range."""
+    if dtype.numpy.kind in "iu":
+        return np.array(int(number)).astype(dtype.numpy)[()]
+    return np.array(number).astype(dtype.numpy)[()]

@@ -1,0 +1,95 @@
+"""What lowerings pass around: tensors of the graph being built, and how to know about them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias, Union
+
+import numpy as np
+from onnx import TensorProto
+
+from gluonserve.tensors import DType
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gluonserve.loader.lowering.dims import Dim
+
+Shape: TypeAlias = "tuple[Dim, ...]"
+Operand: TypeAlias = Union["Value", np.ndarray, int, float, list[int], None]
+
+_LONGEST_CONTENT = 64
+
+FLOATS = frozenset({DType.FP16, DType.FP32, DType.FP64})
+
+ONNX_TYPE: Mapping[DType, int] = {
+    DType.BOOL: TensorProto.BOOL,
+    DType.UINT8: TensorProto.UINT8,
+    DType.UINT16: TensorProto.UINT16,
+    DType.UINT32: TensorProto.UINT32,
+    DType.UINT64: TensorProto.UINT64,
+    DType.INT8: TensorProto.INT8,
+    DType.INT16: TensorProto.INT16,
+    DType.INT32: TensorProto.INT32,
+    DType.INT64: TensorProto.INT64,
+    DType.FP16: TensorProto.FLOAT16,
+    DType.FP32: TensorProto.FLOAT,
+    DType.FP64: TensorProto.DOUBLE,
+}
+FROM_ONNX: Mapping[int, DType] = {number: dtype for dtype, number in ONNX_TYPE.items()}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Value:
+    """A tensor of the graph being built.
+
+    ``reads_data`` says that some model input's values (not only its shape) reach it. ``constant``
+    holds its elements where they are known at import; ``content`` those of a short vector of
+    integers that may be symbolic, as the shape of a tensor is.
+    """
+
+    name: str
+    dtype: DType
+    shape: Shape
+    reads_data: bool = False
+    constant: np.ndarray | None = field(default=None, repr=False)
+    content: tuple[Dim, ...] | None = field(default=None, repr=False)
+
+    @property
+    def rank(self) -> int:
+        """How many axes it has."""
+        return len(self.shape)
+
+    @property
+    def is_float(self) -> bool:
+        """Whether its elements are floating-point numbers."""
+        return self.dtype in FLOATS
+
+    @property
+    def integers(self) -> tuple[Dim, ...] | None:
+        """The elements of a short vector (or scalar) of integers, symbolic ones included."""
+        if self.content is not None:
+            return self.content
+        if self.constant is None or self.rank > 1 or self.constant.size > _LONGEST_CONTENT:
+            return None
+        if self.constant.dtype.kind not in "iub":
+            return None
+        return tuple(int(element) for element in self.constant.reshape(-1))
+
+    def axis(self, axis: int) -> int:
+        """``axis`` counted from the front.
+
+        Raises:
+            ValueError: it has no such axis.
+        """
+        if not -self.rank <= axis < self.rank:
+            raise ValueError(f"no axis {axis} in {self.rank} dimensions")
+        return axis % self.rank
+
+
+class UnknownDimension(Exception):  # noqa: N818 - caught by the importer, never by users
+    """A lowering needs a dimension as a number and it is free; ``names`` are the free ones in it."""
+
+    def __init__(self, what: str, names: frozenset[str]) -> None:
+        super().__init__(what)
+        self.what, self.names = what, names
