@@ -27,7 +27,7 @@ def cnn() -> gluon.HybridBlock:
                 self.norm = nn.BatchNorm()
                 self.dense = nn.Dense(3)
 
-        def hybrid_forward(self, F, x):
+        def hybrid_forward(self, F, x):  # noqa: N803
             y = F.relu(self.norm(self.conv(x)) + x)
             return self.dense(F.Pooling(y, kernel=(2, 2), stride=(2, 2), pool_type="max"))
 
@@ -44,7 +44,7 @@ def mlp() -> gluon.HybridBlock:
                 self.dense = nn.Dense(4, in_units=3)
                 self.norm = nn.BatchNorm(in_channels=4)
 
-        def hybrid_forward(self, F, x, y):
+        def hybrid_forward(self, F, x, y):  # noqa: N803
             hidden = F.Dropout(self.norm(self.dense(x)), p=0.5)
             values, places = F.topk(hidden, k=2, ret_typ="both")
             halves = F.split(hidden, num_outputs=2, axis=1)
@@ -68,7 +68,7 @@ def loops() -> gluon.HybridBlock:
                 self.cell = nn.Dense(2, in_units=4, flatten=False)
                 self.norm = nn.BatchNorm(in_channels=2)
 
-        def hybrid_forward(self, F, x, state):
+        def hybrid_forward(self, F, x, state):  # noqa: N803
             def step(row, carried):
                 joined = F.concat(row, carried, dim=1)
                 new = self.norm(self.cell(joined))
@@ -112,7 +112,7 @@ def export_numpy() -> None:
                 self.dense = nn.Dense(2, in_units=3)
                 self.factor = self.params.get("factor", shape=(), init=Three())
 
-        def hybrid_forward(self, F, x, factor):
+        def hybrid_forward(self, F, x, factor):  # noqa: N803
             y = self.dense(x) * factor
             return y, F.np.mean(y), F.np.concatenate([y, y], axis=1)
 
@@ -140,7 +140,9 @@ def save_arrays() -> None:
     mx.nd.waitall()
     mx.nd.save(str(HERE / "arrays-0000.params"), arrays)
     expected = {
-        name.split(":")[1]: array.asnumpy() for name, array in arrays.items() if array is not widened
+        name.split(":")[1]: array.asnumpy()
+        for name, array in arrays.items()
+        if array is not widened
     }
     expected["bfloat16"] = widened.astype("float32").asnumpy()
     np.savez(HERE / "arrays-expected.npz", **expected)

@@ -6,6 +6,7 @@ import functools
 import re
 import types
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Literal, TypeAlias, Union, get_args, get_origin
 
 Dims: TypeAlias = tuple[int, ...]
@@ -140,12 +141,10 @@ def _union(readers: tuple[Reader, ...]) -> Reader:
     ordered = sorted(readers, key=lambda read: read is not _none)
 
     def read(text: str) -> object:
-        for one in ordered:
-            try:
+        for one in ordered[:-1]:
+            with suppress(ValueError):
                 return one(text)
-            except ValueError:
-                continue
-        raise ValueError(text)
+        return ordered[-1](text)
 
     return read
 
