@@ -17,6 +17,7 @@ from structlog import get_logger
 
 from gluonserve.batching.answer import Answer, BatcherStatistics, Timing
 from gluonserve.batching.deadlines import Deadlines
+from gluonserve.batching.flight import Flight
 from gluonserve.batching.observer import Unobserved
 from gluonserve.batching.policy import BatchPolicy, DropReason
 from gluonserve.batching.queue import Pending, RequestQueue
@@ -45,20 +46,6 @@ if TYPE_CHECKING:
 log = get_logger(__name__)
 
 _LEAD_SECONDS = 0.001  # what a batch costs beyond the executor's work, for deadlines
-
-
-class _Flight:
-    """A batch on its way through the executor."""
-
-    __slots__ = ("batch", "cut_ns", "failure", "inputs", "outputs", "padded", "times")
-
-    def __init__(self, batch: Batch, padded: int) -> None:
-        self.batch, self.padded = batch, padded
-        self.cut_ns = perf_counter_ns()
-        self.inputs = [pending.inputs for pending in batch.requests]
-        self.outputs: dict[str, np.ndarray] = {}
-        self.times = (0, 0, 0)
-        self.failure: BaseException | None = None
 
 
 class DynamicBatcher:
@@ -91,7 +78,7 @@ class DynamicBatcher:
         self._layout = RowLayout(signature)
         self._queue = RequestQueue(self.policy, self._dropped)
         self._running = Deadlines()
-        self._flights: set[_Flight] = set()
+        self._flights: set[Flight] = set()
         self._free = max(1, executor.concurrency)
         self._typical_seconds = 0.0
         self._pump_scheduled = False
@@ -245,15 +232,17 @@ class DynamicBatcher:
             return
         self._pump_scheduled = False
         now = max(now, loop.time())
-        self._expire(now)
-        lead = self._lead()
-        while self._free:
-            batch = self._queue.take(now, lead=lead, draining=self._closing)
-            if batch is None:
-                break
-            self._launch(batch, loop, pool)
-        self._rest()
-        self._settle_close()
+        try:
+            self._expire(now)
+            lead = self._lead()
+            while self._free:
+                batch = self._queue.take(now, lead=lead, draining=self._closing)
+                if batch is None:
+                    break
+                self._launch(batch, loop, pool)
+        finally:
+            self._rest()
+            self._settle_close()
 
     def _lead(self) -> float:
         return self._typical_seconds + _LEAD_SECONDS
@@ -291,7 +280,7 @@ class DynamicBatcher:
         self, batch: Batch, loop: asyncio.AbstractEventLoop, pool: ThreadPoolExecutor
     ) -> None:
         self._free -= 1
-        flight = _Flight(batch, self._padded(batch.rows))
+        flight = Flight(batch, self._padded(batch.rows))
         self._flights.add(flight)
         for pending in batch.requests:
             pending.inputs = {}  # the flight holds them until they are stacked
@@ -314,34 +303,16 @@ class DynamicBatcher:
         place = bisect_left(sizes, rows)
         return sizes[place] if place < len(sizes) else rows
 
-    def _fly(self, flight: _Flight) -> None:
-        """Run a batch; on one of the pool's threads, where nobody else would see an error."""
-        try:
-            self._execute(flight)
-        except BaseException as cause:  # noqa: BLE001 - the callers wait for an outcome
-            flight.failure = cause
+    def _fly(self, flight: Flight) -> None:
+        """Run a batch on one of the pool's threads, and tell the loop, once."""
+        flight.execute(self._executor, self._layout)
         if self._loop is not None:
             try:
                 self._loop.call_soon_threadsafe(self._land, flight)
             except RuntimeError:
                 self._log.warning("batch ended after its event loop", rows=flight.batch.rows)
 
-    def _execute(self, flight: _Flight) -> None:
-        layout, rows, padded = self._layout, flight.batch.rows, flight.padded
-        began = perf_counter_ns()
-        lease = self._executor.lease(layout.shapes(flight.inputs, padded))
-        try:
-            layout.stack(flight.inputs, rows, lease.inputs)
-            flight.inputs = []
-            stacked = perf_counter_ns()
-            self._executor.run(lease)
-            ran = perf_counter_ns()
-            flight.outputs = layout.detach(lease.outputs, rows, padded)
-        finally:
-            lease.release()
-        flight.times = (stacked - began, ran - stacked, perf_counter_ns() - ran)
-
-    def _land(self, flight: _Flight) -> None:
+    def _land(self, flight: Flight) -> None:
         """Start the next batch, then give this one's callers their outcome."""
         self._free += 1
         self._flights.discard(flight)
@@ -355,7 +326,7 @@ class DynamicBatcher:
                 self._fail(flight, flight.failure)
             self._settle_close()
 
-    def _answer(self, flight: _Flight) -> None:
+    def _answer(self, flight: Flight) -> None:
         layout, outputs, cut_ns = self._layout, flight.outputs, flight.cut_ns
         input_ns, infer_ns, output_ns = flight.times
         requests, rows = flight.batch.requests, flight.batch.rows
@@ -374,7 +345,7 @@ class DynamicBatcher:
         self._typical_seconds += 0.2 * (seconds - self._typical_seconds)
         self._observer.batch_finished(rows, input_ns, infer_ns, output_ns)
 
-    def _fail(self, flight: _Flight, cause: BaseException) -> None:
+    def _fail(self, flight: Flight, cause: BaseException) -> None:
         requests, rows = flight.batch.requests, flight.batch.rows
         self._log.error("batch failed", requests=len(requests), rows=rows, exc_info=cause)
         told = isinstance(cause, GluonserveError)
