@@ -111,7 +111,8 @@ class ModelVersion:
         """Answer what is inside for so many seconds, fail the rest, free the engine."""
         if self._loaded is None:
             return
-        self._move(ModelState.UNLOADING)
+        if self.state is ModelState.READY:
+            self._move(ModelState.UNLOADING)
         emptied = await self.batcher.close(within)
         loaded, self._loaded = self._loaded, None
         if emptied:

@@ -30,6 +30,10 @@ _PASSING_IDS = frozenset(
 """Operators that hand token ids on as they are."""
 
 
+def _nothing() -> None:
+    """Free nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Opened:
     """A compiled network before anything is known of its answers.
@@ -44,7 +48,7 @@ class Opened:
     valid: Mapping[str, Below] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     device_bytes: int | None = None
-    release: Callable[[], None] = lambda: None
+    release: Callable[[], None] = _nothing
 
     def close(self) -> None:
         """Free the engine, then what it may have borrowed."""
@@ -79,6 +83,7 @@ def open_source(source: ModelSource, samples: Samples | None) -> Opened:
     """
     settings = source.settings
     imported = import_source(source, samples)
+    release = imported.params.close if isinstance(imported.params, Params) else _nothing
     options = ExecutorOptions(
         device=settings.device,
         precision=settings.precision,
@@ -86,11 +91,6 @@ def open_source(source: ModelSource, samples: Samples | None) -> Opened:
         instances=settings.instances,
         source=(source.symbol, source.params),
     )
-
-    def release() -> None:
-        if imported.params is not None:
-            imported.params.close()
-
     try:
         executor = _restated(choose(imported, settings.executor, options), settings)
     except BaseException:

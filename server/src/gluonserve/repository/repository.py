@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from structlog import get_logger
 
-from gluonserve.errors import InvalidRequest, ModelNotFound, ModelNotReady
+from gluonserve.errors import InvalidRequest, ModelNotFound, ModelNotReady, ServerNotReady
 from gluonserve.recording import ModelRecorder
 from gluonserve.repository.layout import find
 from gluonserve.repository.loading import load_version
@@ -123,12 +123,18 @@ class Repository:
         """The recorders of refused requests that belong to no version."""
         return list(self._refusals.values())
 
+    def give_up_loading(self) -> None:
+        """Let loads end at their next step; what has not begun does not begin."""
+        self._stopping.set()
+
     async def close(self, within: float) -> None:
         """Give up loading, drain every version for so many seconds, close the engines."""
-        self._stopping.set()
+        self.give_up_loading()
         await asyncio.gather(*(version.unload(within) for version in self.all_versions()))
 
     def _load_one(self, source: ModelSource) -> Loaded:
+        if self._stopping.is_set():
+            raise ServerNotReady("the server is shutting down")
         return self._load(source, self._stopping)
 
     def _changed(self, version: ModelVersion) -> None:

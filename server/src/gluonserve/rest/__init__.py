@@ -1,0 +1,1 @@
+"""HTTP: health for probes and metrics for Prometheus."""
