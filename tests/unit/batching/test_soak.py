@@ -9,6 +9,7 @@ import random
 import numpy as np
 import pytest
 import uvloop
+from structlog.testing import capture_logs
 
 from gluonserve.batching import BatchPolicy, DynamicBatcher
 from gluonserve.errors import DeadlineExceeded, ExecutionFailed, InvalidRequest
@@ -103,7 +104,8 @@ def test_every_one_of_ten_thousand_requests_ends_as_it_should(new_loop) -> None:
     complaints: list[dict] = []
     loop.set_exception_handler(lambda _, context: complaints.append(context))
     try:
-        loop.run_until_complete(soak())
+        with capture_logs():
+            loop.run_until_complete(soak())
     finally:
         loop.close()
 

@@ -82,7 +82,8 @@ class DynamicBatcher:
         self._free = max(1, executor.concurrency)
         self._typical_seconds = 0.0
         self._pump_scheduled = False
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._timer_when = 0.0
         self._closing = False
         self._empty: asyncio.Future[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -264,10 +265,11 @@ class DynamicBatcher:
     def _set_timer(self, when: float) -> None:
         """Pump at ``when`` at the latest; a timer that is set already and earlier will do."""
         if self._timer is not None:
-            if self._timer.when() <= when:
+            if self._timer_when <= when:
                 return
             self._timer.cancel()
         if self._loop is not None:
+            self._timer_when = when
             self._timer = self._loop.call_at(when, self._on_time, when)
 
     def _on_time(self, when: float) -> None:
