@@ -32,7 +32,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--check", action="store_true", help="write nothing; fail on a difference")
     check = parser.parse_args().check
-    pages = {ROOT / "docs" / name: page() for name, page in PAGES.items()}
+    pages = {ROOT / name: page() for name, page in PAGES.items()}
     stale = [path for path, text in pages.items() if not _is_current(path, text)]
     for path in stale:
         if check:
@@ -71,6 +71,31 @@ def operators_page() -> str:
         lines += ["", "## Not lowered on purpose", "", "| operator | why |", "| --- | --- |"]
         lines += [f"| `{entry.name}` | {_cell(entry.reason)} |" for entry in refused]
     return "\n".join(lines) + "\n"
+
+
+def readme_page() -> str:
+    """The README with its table of operators filled in."""
+    begin, end = (
+        "<!-- begin operators: written by tools/make_docs.py -->\n",
+        "<!-- end operators -->",
+    )
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    before, _, rest = text.partition(begin)
+    _, _, after = rest.partition(end)
+    return f"{before}{begin}{_families()}{end}{after}"
+
+
+def _families() -> str:
+    names: dict[str, list[str]] = {}
+    for entry in TABLE.entries():
+        if isinstance(entry, Lowering):
+            family = entry.function.__module__.rpartition(".")[2]
+            names.setdefault(family, []).append(f"`{entry.name}`")
+    rows = [
+        f"| {family} | {', '.join(sorted(members, key=str.lower))} |"
+        for family, members in sorted(names.items())
+    ]
+    return "\n".join(["", "| family | operators |", "| --- | --- |", *rows, "", ""])
 
 
 def _operator_row(entry: Lowering) -> str:
@@ -224,9 +249,10 @@ def _cell(text: str) -> str:
 
 
 PAGES: Mapping[str, Callable[[], str]] = {
-    "operators.md": operators_page,
-    "metrics.md": metrics_page,
-    "configuration.md": configuration_page,
+    "docs/operators.md": operators_page,
+    "docs/metrics.md": metrics_page,
+    "docs/configuration.md": configuration_page,
+    "README.md": readme_page,
 }
 
 if __name__ == "__main__":

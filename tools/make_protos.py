@@ -1,8 +1,8 @@
 """Makes the protocol modules of server and client from protos/, or checks that they are current.
 
-Run by ``make protos`` and, with ``--check``, by ``make check``. The compiler lives in an environment
-of its own, pinned to an old release: generated code never runs on a runtime older than its
-compiler, so an old compiler keeps the floor of the ``protobuf`` dependency low (4.25).
+Run by ``make protos`` and, with ``--check``, by ``make check``. The compiler lives in an
+environment of its own, pinned to an old release: generated code never runs on a runtime older than
+its compiler, so an old compiler keeps the floor of the ``protobuf`` dependency low (4.25).
 
 Every distribution gets its private copy in a private descriptor pool: the protocol fixes the
 package name ``inference``, and two copies of it in the default pool of one process collide.
@@ -75,7 +75,7 @@ def compile_protos(python: Path) -> dict[str, str]:
     """File name -> text, as the compiler writes them."""
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run(
-            [python, "-m", "grpc_tools.protoc", f"-I{PROTOS}"]
+            [str(python), "-m", "grpc_tools.protoc", f"-I{PROTOS}"]
             + [f"--python_out={folder}", f"--pyi_out={folder}"]
             + [f"{module}.proto" for module in MODULES],
             check=True,
