@@ -12,6 +12,7 @@ from gluonserve.loader.graph import Node, Variable
 from gluonserve.loader.hints import InputHint
 from gluonserve.loader.importing import import_model
 from gluonserve.loader.outputs import output_names
+from gluonserve.loader.params import Params
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
