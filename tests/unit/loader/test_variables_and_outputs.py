@@ -105,3 +105,12 @@ def test_numbered_name_avoids_names_that_exist() -> None:
 
 def test_unreadable_attributes_do_not_stop_naming() -> None:
     assert output_names(one_node("_split_v2", 0, sections="many")) == ("n_output",)
+
+
+def test_states_inside_fused_operators_are_auxiliary() -> None:
+    names = ("x", "gamma", "beta", "mean", "var")
+    fused = one_node("BatchNorm", 0, inputs=names)
+    node = Node("_sg_mkldnn_conv", "n", {}, tuple(Ref(at) for at in range(5)), (fused,))
+    graph = Graph((*(Variable(f"outer_{name}") for name in names), node), (Ref(5),))
+
+    assert auxiliaries(graph) == ("outer_mean", "outer_var")

@@ -31,6 +31,7 @@ _LOSSES = frozenset({
     "LinearRegressionOutput", "LogisticRegressionOutput", "MAERegressionOutput", "SVMOutput",
     "SoftmaxOutput",
 })  # fmt: skip
+_FUSED = "_sg_"
 _LABEL = 1
 _PARAMETER_SLOTS = frozenset({
     "beta", "bias", "gamma", "moving_avg", "moving_mean", "moving_var", "parameters", "weight",
@@ -74,19 +75,32 @@ def roles(graph: Graph, stored: Collection[str]) -> Roles:
 def auxiliaries(graph: Graph) -> tuple[str, ...]:
     """The names that MXNet's ``list_auxiliary_states()`` gives, in its order.
 
-    Those that only a subgraph writes to are not among them, in MXNet neither.
+    Those that only the body of a loop or condition writes to are not among them, as in MXNet.
     """
     written = {
         node.inputs[slot].node
         for node in graph.nodes
         if isinstance(node, Node)
-        for slot in _AUXILIARY.get(node.op, ())
+        for slot in _written_slots(node)
         if slot < len(node.inputs)
     }
     return tuple(
         node.name
         for at, node in enumerate(graph.nodes)
         if at in written and isinstance(node, Variable)
+    )
+
+
+def _written_slots(node: Node) -> tuple[int, ...]:
+    """The inputs that training writes to; a fused operator's are those of the nodes inside it."""
+    if not node.op.startswith(_FUSED):
+        return _AUXILIARY.get(node.op, ())
+    return tuple(
+        slot
+        for subgraph in node.subgraphs
+        if (inside := set(auxiliaries(subgraph)))
+        for slot, variable in enumerate(subgraph.variables())
+        if variable.name in inside
     )
 
 
