@@ -3,9 +3,9 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-# Server and users' environment: Python 3.10 to 3.13. The oracle (MXNet 1.9.1): below 3.12.
+# Users' environment: pins for Python 3.11 to 3.13. The oracle (MXNet 1.9.1): below 3.12.
 first = $(firstword $(foreach name,$(1),$(shell command -v $(name))))
-PYTHON ?= $(call first,python3.11 python3.12 python3.13 python3.10 python3)
+PYTHON ?= $(call first,python3.11 python3.12 python3.13 python3)
 ORACLE_PYTHON ?= $(call first,python3.11 python3.10 python3)
 PIP := -m pip install --quiet --disable-pip-version-check
 

@@ -14,5 +14,5 @@ pins() {
     echo "$2: $(grep -c == "$2") pins"
 }
 
-pins .venv constraints.txt "What users run, and the tools that test it: no MXNet, current NumPy."
+pins .venv constraints.txt "What users run, and the tools that test it (Python 3.11 to 3.13): no MXNet, current NumPy."
 pins .venv-mxnet constraints-mxnet.txt "The oracle's environment: MXNet 1.9.1 and what it needs."
