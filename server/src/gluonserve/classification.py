@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,15 +20,15 @@ def classify(
     otherwise the whole array is, and the answer has shape (k,). Fewer than ``k`` values give all.
     NaN ranks last.
     """
-    table = (
-        values.reshape(values.shape[0], -1) if batched and values.ndim else values.reshape(1, -1)
-    )
+    by_row = batched and values.ndim > 0
+    rows = values.shape[0] if by_row else 1
+    table = values.reshape(rows, math.prod(values.shape[1:]) if by_row else values.size)
     k = min(k, table.shape[1])
     result = np.empty((table.shape[0], k), dtype=object)
     for row, scores in enumerate(table):
         for place, index in enumerate(_largest(scores, k)):
             result[row, place] = _entry(scores[index], int(index), labels)
-    return result if batched and values.ndim else result[0]
+    return result if by_row else result[0]
 
 
 def _largest(scores: np.ndarray, k: int) -> np.ndarray:

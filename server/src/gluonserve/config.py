@@ -64,7 +64,7 @@ DataType = Annotated[DType, BeforeValidator(_dtype)]
 Dim = Annotated[int, Field(ge=-1)]
 Positive = Annotated[int, Field(ge=1)]
 Axis = Annotated[int, Field(ge=0)] | Literal["none"]
-Device = Annotated[str, StringConstraints(pattern=r"^(cpu|cuda(:\d+)?)$", to_lower=True)]
+Device = Annotated[str, StringConstraints(pattern=r"^(cpu|(cuda|tensorrt)(:\d+)?)$", to_lower=True)]
 Name = Annotated[str, StringConstraints(min_length=1)]
 
 
@@ -233,6 +233,16 @@ def read_model_settings(*files: Path) -> ModelSettings:
         raise InvalidConfig("\n".join(mistakes))
     where = " + ".join(str(file) for file in files)
     return _validated(ModelSettings, merged, _places(where))
+
+
+def overridden(settings: ModelSettings, table: Mapping[str, Any], where: str) -> ModelSettings:
+    """The settings with the keys of ``table`` over them, as those of a later file would be.
+
+    Raises:
+        InvalidConfig: listing every mistake after ``where``.
+    """
+    given = settings.model_dump(exclude_unset=True)
+    return _validated(ModelSettings, _overridden(given, dict(table)), _places(where))
 
 
 def _read_model_file(file: Path) -> dict[str, Any]:
