@@ -1,15 +1,16 @@
 """Inference messages to the data plane's requests, and its answers to wire bytes.
 
-This is the hot path. Raw tensors of a request are read without a copy. Answers are written as wire
-bytes directly, not through a message object: whatever does not change from one answer to the next
-(model, version, names, datatypes, shapes) is serialised once and kept, and a tensor is copied once,
-from the engine's array into the bytes that are sent.
+This is the hot path. Clients send the same message again and again with other tensors, so a message
+is taken apart into its unchanging part, its id and its tensors. The unchanging part is parsed and
+checked once and kept, the tensors are read where they lie. Answers likewise: model, version, names,
+datatypes and shapes are serialised once and kept, and a tensor is copied once, from the engine's
+array into the bytes that are sent.
 """
 
 from __future__ import annotations
 
 from time import perf_counter_ns
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 from google.protobuf.message import DecodeError, Message
@@ -22,16 +23,17 @@ from gluonserve.rpc._proto.grpc_service_pb2 import (
     ModelStreamInferResponse,
 )
 from gluonserve.rpc.contents import input_arrays
-from gluonserve.rpc.parameters import FINAL_RESPONSE_WANTED, read_outputs, read_parameters
+from gluonserve.rpc.parameters import Parameters, RequestedOutputs, read_outputs, read_parameters
+from gluonserve.rpc.wire import TAG_ID, TAG_RAW_OUTPUT, TAG_STREAMED, layout, varint
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Callable, Hashable
 
     from gluonserve.dataplane import InferResponse
 
 Ask = TypeVar("Ask", bound=Message)
-_KEPT_HEADS = 1024
-_ID, _RAW, _STREAMED = b"\x1a", b"\x32", b"\x12"  # tags: a field's number * 8 + 2
+_LONG = 0x80  # lengths from here on take more than one byte
+_KEPT, _KEPT_PER_MODEL, _LONGEST_KEPT = 1024, 64, 4096
 _FINAL = ModelInferResponse(
     parameters={"triton_final_response": {"bool_param": True}}  # type: ignore[dict-item]
 ).SerializeToString()
@@ -49,95 +51,188 @@ def parsed(kind: type[Ask], data: bytes) -> Ask:
         raise InvalidRequest(f"the request is not a {kind.DESCRIPTOR.name} message") from error
 
 
-def decode(
-    message: ModelInferRequest, arrived_ns: int, now: float, deadline: float | None
-) -> InferRequest:
-    """The request as the data plane takes it.
-
-    ``now`` and the call's ``deadline`` are on the event loop's clock, ``arrived_ns`` on
-    ``perf_counter_ns``.
-
-    Raises:
-        InvalidRequest: the message contradicts itself or the protocol.
-        UnsupportedFeature: it asks for a part of the protocol that is not implemented.
-    """
-    request = InferRequest(
-        message.model_name,
-        input_arrays(message),
-        message.model_version,
-        message.id,
-        deadline=deadline,
-        arrived_ns=arrived_ns,
-    )
-    if message.outputs:
-        read_outputs(message.outputs, request)
-    if message.parameters:
-        read_parameters(message.parameters, request, now)
-    request.decode_ns = perf_counter_ns() - arrived_ns
-    return request
+def identity(data: bytes) -> ModelInferRequest:
+    """The request to whom an error belongs: empty where ``data`` cannot even be parsed."""
+    try:
+        return ModelInferRequest.FromString(data)
+    except DecodeError:
+        return ModelInferRequest()
 
 
-def wants_final_mark(message: ModelInferRequest) -> bool:
-    """Whether a streamed answer should say that it is the last one of its request."""
-    parameters = message.parameters
-    return (
-        bool(parameters)
-        and FINAL_RESPONSE_WANTED in parameters
-        and parameters[FINAL_RESPONSE_WANTED].bool_param
-    )
+class _Tensor(NamedTuple):
+    """A raw tensor of a form: the bytes before its data, and what the data is."""
+
+    header: bytes
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    size: int
+
+
+class _Form(NamedTuple):
+    """What requests have in common that differ in id and tensor data only."""
+
+    start: bytes
+    tensors: list[_Tensor]
+    model: str
+    version: str
+    outputs: RequestedOutputs
+    parameters: Parameters
+
+
+class RequestReader:
+    """Reads requests, and keeps the forms of recent ones. ``clock`` is the event loop's."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._forms: dict[bytes, list[_Form]] = {}  # by the bytes that name the model
+
+    def read(
+        self, data: bytes, arrived_ns: int, deadline: float | None
+    ) -> tuple[InferRequest, bool]:
+        """The request in ``data``, and whether its answer should say that it is the last one.
+
+        The earlier of its own timeout and the call's ``deadline`` counts. ``arrived_ns`` is on
+        ``perf_counter_ns``. Raw tensors are read-only views of ``data``, or of an aligned copy.
+
+        Raises:
+            InvalidRequest: the message contradicts itself or the protocol.
+            UnsupportedFeature: it asks for a part of the protocol that is not implemented.
+        """
+        if len(data) > 1:
+            for form in self._forms.get(data[: 2 + data[1]], ()):
+                found = _filled(form, data)
+                if found is not None:
+                    return self._request(form, *found, arrived_ns, deadline)
+        message = parsed(ModelInferRequest, data)
+        inputs = input_arrays(message)
+        form = _Form(
+            b"",
+            [],
+            message.model_name,
+            message.model_version,
+            read_outputs(message.outputs),
+            read_parameters(message.parameters),
+        )
+        self._keep(form, data, inputs)
+        return self._request(form, message.id, inputs, arrived_ns, deadline)
+
+    def _keep(self, form: _Form, data: bytes, inputs: dict[str, np.ndarray]) -> None:
+        """Remember the form of a message where others can be like it, the latest first."""
+        found = layout(data)
+        if found is None or sum(map(len, found.headers)) > _LONGEST_KEPT:
+            return
+        tensors = [
+            _Tensor(header, name, array.shape, array.dtype, array.nbytes)
+            for header, (name, array) in zip(found.headers, inputs.items(), strict=True)
+        ]
+        if len(self._forms) >= _KEPT:
+            self._forms.clear()
+        forms = self._forms.setdefault(data[: 2 + data[1]], [])
+        forms.insert(0, form._replace(start=found.start, tensors=tensors))
+        del forms[_KEPT_PER_MODEL:]
+
+    def _request(
+        self,
+        form: _Form,
+        request_id: str,
+        inputs: dict[str, np.ndarray],
+        arrived_ns: int,
+        deadline: float | None,
+    ) -> tuple[InferRequest, bool]:
+        priority, timeout_s, final_mark, others = form.parameters
+        if timeout_s:
+            until = self._clock() + timeout_s
+            deadline = until if deadline is None else min(deadline, until)
+        names, classification = form.outputs
+        request = InferRequest(
+            form.model,
+            inputs,
+            form.version,
+            request_id,
+            names,
+            deadline,
+            priority,
+            classification,
+            others,
+            arrived_ns,
+            perf_counter_ns() - arrived_ns,
+        )
+        return request, final_mark
+
+
+def _filled(form: _Form, data: bytes) -> tuple[str, dict[str, np.ndarray]] | None:
+    """Id and tensors of a message, or None where it is not of this form."""
+    start = form.start
+    if not data.startswith(start):
+        return None
+    at, request_id = len(start), ""
+    if data[at : at + 1] == TAG_ID:
+        try:
+            first, length = at + 2, data[at + 1]
+            at = first + length
+            request_id = data[first:at].decode()
+        except (IndexError, UnicodeDecodeError):
+            return None
+        if length >= _LONG:
+            return None
+    inputs: dict[str, np.ndarray] = {}
+    for header, name, shape, dtype, size in form.tensors:
+        if not data.startswith(header, at):
+            return None
+        at += len(header)
+        if at % dtype.itemsize or not size:
+            inputs[name] = np.ndarray(shape, dtype, data[at : at + size])
+        else:
+            inputs[name] = np.ndarray(shape, dtype, data, at)
+        at += size
+    return (request_id, inputs) if at == len(data) else None
 
 
 class AnswerWriter:
-    """Writes answers as wire bytes and keeps the unchanging part of recent kinds of answers."""
+    """Writes answers as wire bytes, and keeps the unchanging part of recent ones."""
 
     def __init__(self) -> None:
         self._heads: dict[Hashable, tuple[bytes, list[bytes], int]] = {}
 
     def unary(self, response: InferResponse) -> bytes:
         """The answer as a serialised ModelInferResponse."""
-        parts, _ = self._parts(response)
-        return b"".join(parts)
+        parts, size = self._parts(response)
+        return _joined(parts, size)
 
     def streamed(self, response: InferResponse) -> bytes:
         """The answer as a serialised ModelStreamInferResponse."""
         parts, size = self._parts(response)
-        return b"".join((_STREAMED, _varint(size), *parts))
+        length = varint(size)
+        return _joined([TAG_STREAMED, length, *parts], 1 + len(length) + size)
 
     def final(self, response: InferResponse) -> bytes:
         """The same, marked as the last answer of its request."""
         parts, size = self._parts(response)
-        return b"".join((_STREAMED, _varint(size + len(_FINAL)), *parts, _FINAL))
+        size += len(_FINAL)
+        length = varint(size)
+        return _joined([TAG_STREAMED, length, *parts, _FINAL], 1 + len(length) + size)
 
     def _parts(self, response: InferResponse) -> tuple[list[bytes | memoryview], int]:
-        arrays = [
-            array if array.flags.c_contiguous else np.ascontiguousarray(array)
-            for array in response.outputs.values()
-        ]
+        """The pieces of the answer in order, and the size of them all."""
+        arrays = list(response.outputs.values())
         shapes = tuple([array.shape for array in arrays])
-        if "BYTES" in response.datatypes:
-            arrays = [packed(array) if array.dtype == object else array for array in arrays]
-        sizes = tuple([array.nbytes for array in arrays])
-        key = (
-            response.model,
-            response.version,
-            response.datatypes,
-            *response.outputs,
-            shapes,
-            sizes,
-        )
+        key = (*response.outputs, response.model, response.version, response.datatypes, shapes)
         head = self._heads.get(key)
         if head is None:
-            head = self._new_head(key, response, shapes, sizes)
+            if "BYTES" in response.datatypes:
+                arrays = [packed(array) if array.dtype == object else array for array in arrays]
+            head = self._new_head(key, response, shapes, [array.nbytes for array in arrays])
         fixed, tags, size = head
         parts: list[bytes | memoryview] = [fixed]
         if response.id:
             name = response.id.encode()
-            length = _varint(len(name))
-            parts += (_ID, length, name)
+            length = varint(len(name))
+            parts += (TAG_ID, length, name)
             size += 1 + len(length) + len(name)
         for tag, array in zip(tags, arrays, strict=True):
             parts.append(tag)
-            parts.append(array.data)
+            parts.append(array.data if array.flags.c_contiguous else array.tobytes())
         return parts, size
 
     def _new_head(
@@ -145,7 +240,7 @@ class AnswerWriter:
         key: Hashable,
         response: InferResponse,
         shapes: tuple[tuple[int, ...], ...],
-        sizes: tuple[int, ...],
+        sizes: list[int],
     ) -> tuple[bytes, list[bytes], int]:
         """All of an answer but its id and its tensors' bytes, and the size without the id."""
         message = ModelInferResponse(model_name=response.model, model_version=response.version)
@@ -153,11 +248,12 @@ class AnswerWriter:
         for name, datatype, shape in specs:
             message.outputs.add(name=name, datatype=datatype, shape=shape)
         fixed = message.SerializeToString()
-        tags = [_RAW + _varint(size) for size in sizes]
-        if len(self._heads) >= _KEPT_HEADS:
-            self._heads.clear()
+        tags = [TAG_RAW_OUTPUT + varint(size) for size in sizes]
         head = (fixed, tags, len(fixed) + sum(map(len, tags)) + sum(sizes))
-        self._heads[key] = head
+        if "BYTES" not in response.datatypes:  # their size varies
+            if len(self._heads) >= _KEPT:
+                self._heads.clear()
+            self._heads[key] = head
         return head
 
 
@@ -175,12 +271,8 @@ def packed(strings: np.ndarray) -> np.ndarray:
     return np.frombuffer(data, np.uint8)
 
 
-def _varint(number: int) -> bytes:
-    if number < 0x80:
-        return bytes((number,))
-    digits = bytearray()
-    while number >= 0x80:
-        digits.append(number & 0x7F | 0x80)
-        number >>= 7
-    digits.append(number)
-    return bytes(digits)
+def _joined(parts: list[bytes | memoryview], size: int) -> bytes:
+    data = b"".join(parts)
+    if len(data) != size:
+        raise ValueError(f"an answer of {len(data)} bytes declares {size}")
+    return data

@@ -104,7 +104,7 @@ def _typed(tensor: InputTensor) -> np.ndarray:
 
 def _known(tensor: InputTensor) -> tuple[np.dtype, int]:
     """The dtype and element size of a tensor that this protocol front can read at all."""
-    refuse_shared_memory(f"input {tensor.name!r}", tensor.parameters)
+    refuse_shared_memory(f"input {tensor.name!r}: ", tensor.parameters)
     known = _RAW.get(tensor.datatype)
     if known is not None:
         return known

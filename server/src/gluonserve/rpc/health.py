@@ -56,13 +56,13 @@ class HealthService:
     async def _check(self, data: bytes, context: Context) -> bytes:
         try:
             return self._status(_service(data))
-        except Exception as error:  # noqa: BLE001 - status_of logs what was not foreseen
+        except Exception as error:  # noqa: BLE001 - abort logs what was not foreseen
             return await abort(context, error, "Check")
 
     async def _watch(self, data: bytes, context: Context) -> None:
         try:
             await self._report(_service(data), context)
-        except Exception as error:  # noqa: BLE001 - status_of logs what was not foreseen
+        except Exception as error:  # noqa: BLE001 - abort logs what was not foreseen
             await abort(context, error, "Watch")
 
     async def _report(self, service: str, context: Context) -> None:

@@ -2,50 +2,57 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
 
 from gluonserve.errors import InvalidRequest, UnsupportedFeature
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from gluonserve.dataplane import InferRequest
     from gluonserve.rpc._proto.grpc_service_pb2 import InferParameter, ModelInferRequest
 
     RequestedOutput = ModelInferRequest.InferRequestedOutputTensor
 
-FINAL_RESPONSE_WANTED = "triton_enable_empty_final_response"
+_FINAL_MARK = "triton_enable_empty_final_response"
 _SEQUENCE = ("sequence_id", "sequence_start", "sequence_end")
 _RESERVED = "triton_"
 _SHARED_MEMORY = "shared_memory_"
 _MICROSECOND = 1e-6
 
 
-def read_parameters(
-    parameters: Mapping[str, InferParameter], request: InferRequest, now: float
-) -> None:
-    """Put a request's parameters where they belong; unknown ones are passed on as they are.
+class Parameters(NamedTuple):
+    """What a request's parameters ask for. ``timeout_s`` is 0 for none."""
 
-    ``timeout`` is in microseconds from ``now`` (the event loop's time) and can only shorten the
-    deadline of the call.
+    priority: int
+    timeout_s: float
+    final_mark: bool
+    others: Mapping[str, bool | int | float | str]
+
+
+class RequestedOutputs(NamedTuple):
+    """Which outputs are wanted (empty: all), and of which ones only the top classes."""
+
+    names: tuple[str, ...]
+    classification: Mapping[str, int]
+
+
+def read_parameters(parameters: Mapping[str, InferParameter]) -> Parameters:
+    """What is asked for; parameters that mean nothing here are passed on as they are.
 
     Raises:
         InvalidRequest: a parameter of the wrong type or range, or with a reserved name.
         UnsupportedFeature: parameters of a sequence; models here keep no state between requests.
     """
+    priority, timeout_us, final_mark = 0, 0, False
     others: dict[str, bool | int | float | str] = {}
     for name, parameter in parameters.items():
-        if name == FINAL_RESPONSE_WANTED:
-            continue
-        if name == "priority":
-            request.priority = _whole_number(name, parameter)
+        if name == _FINAL_MARK:
+            final_mark = parameter.bool_param
+        elif name == "priority":
+            priority = _whole_number(name, parameter)
         elif name == "timeout":
-            microseconds = _whole_number(name, parameter)
-            if microseconds:
-                until = now + microseconds * _MICROSECOND
-                request.deadline = (
-                    until if request.deadline is None else min(request.deadline, until)
-                )
+            timeout_us = _whole_number(name, parameter)
         elif name in _SEQUENCE:
             raise UnsupportedFeature(
                 f"parameter {name!r}: sequences are not supported; "
@@ -57,12 +64,11 @@ def read_parameters(
             )
         else:
             others[name] = _value(name, parameter)
-    if others:
-        request.parameters = others
+    return Parameters(priority, timeout_us * _MICROSECOND, final_mark, MappingProxyType(others))
 
 
-def read_outputs(outputs: Iterable[RequestedOutput], request: InferRequest) -> None:
-    """Put the requested outputs, and how many classes of which, into ``request``.
+def read_outputs(outputs: Iterable[RequestedOutput]) -> RequestedOutputs:
+    """Which outputs are wanted, in the order of the request.
 
     Raises:
         InvalidRequest: an output given twice, or a ``classification`` that is no positive number.
@@ -74,37 +80,35 @@ def read_outputs(outputs: Iterable[RequestedOutput], request: InferRequest) -> N
         if output.name in names:
             raise InvalidRequest(f"output {output.name!r} is requested more than once")
         names.append(output.name)
-        if not output.parameters:
-            continue
-        refuse_shared_memory(f"output {output.name!r}", output.parameters)
+        place = f"output {output.name!r}: "
+        refuse_shared_memory(place, output.parameters)
         if "classification" in output.parameters:
-            name = f"classification' of output '{output.name}"
-            classes[output.name] = _whole_number(name, output.parameters["classification"])
-            if not classes[output.name]:
-                raise InvalidRequest(f"parameter '{name}': expected 1 or more, got 0")
-    request.outputs = tuple(names)
-    if classes:
-        request.classification = classes
+            parameter = output.parameters["classification"]
+            classes[output.name] = _whole_number("classification", parameter, place, at_least=1)
+    return RequestedOutputs(tuple(names), MappingProxyType(classes))
 
 
-def refuse_shared_memory(tensor: str, parameters: Mapping[str, InferParameter]) -> None:
+def refuse_shared_memory(place: str, parameters: Mapping[str, InferParameter]) -> None:
     """Raise UnsupportedFeature where a tensor's data is said to lie in shared memory."""
     for name in parameters:
         if name.startswith(_SHARED_MEMORY):
             raise UnsupportedFeature(
-                f"{tensor}: parameter {name!r}: shared memory is not supported; "
+                f"{place}parameter {name!r}: shared memory is not supported; "
                 "send the data in the message"
             )
 
 
-def _whole_number(name: str, parameter: InferParameter) -> int:
+def _whole_number(
+    name: str, parameter: InferParameter, place: str = "", *, at_least: int = 0
+) -> int:
+    """An integer in either of the two fields that clients use for one."""
     choice = parameter.WhichOneof("parameter_choice")
-    if choice == "uint64_param":
-        return parameter.uint64_param
-    if choice == "int64_param" and parameter.int64_param >= 0:
-        return parameter.int64_param
-    got = "nothing" if choice is None else repr(getattr(parameter, choice))
-    raise InvalidRequest(f"parameter '{name}': expected a whole number of 0 or more, got {got}")
+    value: object = None if choice is None else getattr(parameter, choice)
+    if isinstance(value, int) and choice != "bool_param" and value >= at_least:
+        return value
+    raise InvalidRequest(
+        f"{place}parameter {name!r}: expected a whole number from {at_least}, got {value!r}"
+    )
 
 
 def _value(name: str, parameter: InferParameter) -> bool | int | float | str:

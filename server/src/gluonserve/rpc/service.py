@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import grpc
 
-from gluonserve.errors import GluonserveError, InvalidRequest, UnsupportedFeature
+from gluonserve.errors import GluonserveError, UnsupportedFeature
 from gluonserve.rpc import describe
 from gluonserve.rpc._proto import grpc_service_pb2 as pb
-from gluonserve.rpc.codec import AnswerWriter, decode, parsed, streamed_error, wants_final_mark
+from gluonserve.rpc.codec import AnswerWriter, RequestReader, identity, parsed, streamed_error
 from gluonserve.rpc.status import abort, status_of
 from gluonserve.rpc.stream import InferStream
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from google.protobuf.message import Message
 
-    from gluonserve.dataplane import DataPlane, InferResponse
+    from gluonserve.dataplane import DataPlane, InferRequest, InferResponse
     from gluonserve.rpc.codec import Ask
     from gluonserve.rpc.stream import Answer
 
@@ -56,6 +56,7 @@ class InferenceService:
 
     def __init__(self, dataplane: DataPlane) -> None:
         self._dataplane = dataplane
+        self._reader = RequestReader(asyncio.get_running_loop().time)
         self._writer = AnswerWriter()
         self._streams: set[InferStream] = set()
 
@@ -114,9 +115,10 @@ class InferenceService:
     async def _model_infer(self, data: bytes, context: Context) -> bytes:
         arrived = perf_counter_ns()
         try:
-            response = await self._infer(self._parsed(data), arrived, _deadline(context))
-            return self._encoded(response, self._writer.unary)
-        except Exception as error:  # noqa: BLE001 - status_of logs what was not foreseen
+            request, _ = self._read(data, arrived, _deadline(context))
+            response = await self._dataplane.infer(request)
+            return self._written(response, self._writer.unary)
+        except Exception as error:  # noqa: BLE001 - abort logs what was not foreseen
             return await abort(context, error, "ModelInfer")
 
     async def _model_stream_infer(self, _: object, context: Context) -> None:
@@ -124,7 +126,7 @@ class InferenceService:
         self._streams.add(stream)
         try:
             await stream.run()
-        except Exception as error:  # noqa: BLE001 - status_of logs what was not foreseen
+        except Exception as error:  # noqa: BLE001 - abort logs what was not foreseen
             await abort(context, error, STREAM)
         finally:
             self._streams.discard(stream)
@@ -133,44 +135,33 @@ class InferenceService:
         """How requests of this stream are answered: errors go in the answer or end the stream."""
         deadline = _deadline(context)
         closing = _CLOSE_ON_ERROR in map(tuple, context.invocation_metadata() or ())
+        infer, writer = self._dataplane.infer, self._writer
 
         async def answer(data: bytes) -> bytes:
-            arrived, message = perf_counter_ns(), pb.ModelInferRequest()
+            arrived = perf_counter_ns()
             try:
-                message = self._parsed(data)
-                response = await self._infer(message, arrived, deadline)
-                final = wants_final_mark(message)
-                return self._encoded(
-                    response, self._writer.final if final else self._writer.streamed
-                )
+                request, final = self._read(data, arrived, deadline)
+                response = await infer(request)
+                return self._written(response, writer.final if final else writer.streamed)
             except Exception as error:
                 if closing:
                     raise
                 _, text = status_of(error, STREAM)
-                return streamed_error(message.id, text)
+                return streamed_error(identity(data).id, text)
 
         return answer
 
-    def _parsed(self, data: bytes) -> pb.ModelInferRequest:
+    def _read(
+        self, data: bytes, arrived_ns: int, deadline: float | None
+    ) -> tuple[InferRequest, bool]:
         try:
-            return parsed(pb.ModelInferRequest, data)
-        except InvalidRequest as error:
-            self._dataplane.refused("", "", error)
-            raise
-
-    async def _infer(
-        self, message: pb.ModelInferRequest, arrived_ns: int, deadline: float | None
-    ) -> InferResponse:
-        try:
-            now = asyncio.get_running_loop().time()
-            request = decode(message, arrived_ns, now, deadline)
+            return self._reader.read(data, arrived_ns, deadline)
         except GluonserveError as error:
-            spent = perf_counter_ns() - arrived_ns
+            spent, message = perf_counter_ns() - arrived_ns, identity(data)
             self._dataplane.refused(message.model_name, message.model_version, error, spent)
             raise
-        return await self._dataplane.infer(request)
 
-    def _encoded(self, response: InferResponse, write: Callable[[InferResponse], bytes]) -> bytes:
+    def _written(self, response: InferResponse, write: Callable[[InferResponse], bytes]) -> bytes:
         start = perf_counter_ns()
         data = write(response)
         self._dataplane.encoded(response, perf_counter_ns() - start)
@@ -190,7 +181,7 @@ def _unary(request_type: type[Ask], answer: Callable[[Ask], Message]) -> Unary:
     async def call(data: bytes, context: Context) -> bytes:
         try:
             return answer(parsed(request_type, data)).SerializeToString()
-        except Exception as error:  # noqa: BLE001 - status_of logs what was not foreseen
+        except Exception as error:  # noqa: BLE001 - abort logs what was not foreseen
             return await abort(context, error, rpc)
 
     return call
