@@ -50,6 +50,8 @@ def _ready_line(stdout: IO[str] | None) -> str:
         print(f"  | {line}", end="")
         if line.startswith("gluonserve is ready"):
             return line
+        if line.startswith("gluonserve is"):
+            break
     raise SystemExit("demo: the server did not become ready")
 
 
