@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gluonserve.errors import InvalidConfig
+from gluonserve.loader.params import Params
 from gluonserve.repository.opening import import_source
 from gluonserve.repository.samples import read_samples
 
@@ -39,7 +40,7 @@ def convert(source: ModelSource, target: Path) -> Converted:
     except OSError as error:
         raise InvalidConfig(f"{target}: cannot be written: {error}") from error
     finally:
-        if imported.params is not None:
+        if isinstance(imported.params, Params):
             imported.params.close()
     opset = next(one.version for one in lowered.model.opset_import if not one.domain)
     size = sum(file.stat().st_size for file in (target, beside(target)) if file.exists())

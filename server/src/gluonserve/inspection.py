@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from gluonserve.errors import GluonserveError
-from gluonserve.loader.params import read_params
+from gluonserve.loader.params import Params, read_params
 from gluonserve.loader.symbol import read_symbol
 from gluonserve.repository.layout import ModelSource, find
 from gluonserve.repository.loading import load_version
@@ -99,7 +99,7 @@ def _import(source: ModelSource, report: Report) -> None:
     facts = imported.facts()
     report.inputs, report.outputs = imported.signature.inputs, imported.signature.outputs
     report.parameters, report.parameter_bytes = facts.parameters, facts.parameter_bytes
-    if imported.params is not None:
+    if isinstance(imported.params, Params):
         imported.params.close()
 
 

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, UnidentifiedImageError
 from gluonserve.errors import InvalidRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from gluonserve.tensors import TensorSpec
@@ -137,7 +137,11 @@ def detections(rows: np.ndarray, threshold: float) -> list[Detection]:
 
 
 def draw_detections(
-    source: Path, found: Sequence[Detection], labels: Sequence[str], target: Path, side: int = 512
+    source: Path,
+    found: Sequence[Detection],
+    labels: Mapping[int, str],
+    target: Path,
+    side: int = 512,
 ) -> None:
     """Write the picture with a box, a label and a score per object; small pictures are enlarged."""
     with Image.open(source) as opened:
@@ -151,7 +155,7 @@ def draw_detections(
         colour = _COLOURS[one.label % len(_COLOURS)]
         box = tuple(np.clip(one.corners, 0, 1) * (picture.size * 2))
         draw.rectangle(box, outline=colour, width=2)
-        name = labels[one.label] if one.label < len(labels) else f"class {one.label}"
+        name = labels.get(one.label, f"class {one.label}")
         _caption(draw, f"{name} {one.score:.2f}", box[0], box[1], colour)
     picture.save(target)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gluonserve import logs
 from gluonserve.errors import GluonserveError, InvalidConfig
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; what gluonserve refuses is one line on standard error, no trace."""
+        logs.configure("warning")
         try:
             return super().invoke(ctx)
         except GluonserveError as error:
