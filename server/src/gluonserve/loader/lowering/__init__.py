@@ -23,9 +23,37 @@ To add an operator:
 
 from __future__ import annotations
 
-from gluonserve.loader.lowering import activation, convolution, normalization, pooling
+from gluonserve.loader.lowering import (
+    activation,
+    casting,
+    convolution,
+    creation,
+    elementwise,
+    indexing,
+    joining,
+    normalization,
+    pooling,
+    products,
+    reducing,
+    resizing,
+    shaping,
+)
 from gluonserve.loader.lowering.table import OpTable
 
-TABLE = OpTable(activation.OPS, convolution.OPS, normalization.OPS, pooling.OPS)
+TABLE = OpTable(
+    activation.OPS,
+    casting.OPS,
+    convolution.OPS,
+    creation.OPS,
+    elementwise.OPS,
+    indexing.OPS,
+    joining.OPS,
+    normalization.OPS,
+    pooling.OPS,
+    products.OPS,
+    reducing.OPS,
+    resizing.OPS,
+    shaping.OPS,
+)
 
 __all__ = ["TABLE"]

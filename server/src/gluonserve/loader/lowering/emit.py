@@ -258,6 +258,14 @@ class Emit:
             shape = tuple(self.equate(a, b, label) for a, b in zip(shape, value.shape, strict=True))
         return shape
 
+    def shaped(self, value: Value, shape: Shape) -> Value:
+        """The same value, known to have this shape (from what :meth:`same_shape` learnt)."""
+        if shape == value.shape:
+            return value
+        known = replace(value, shape=shape)
+        self._build.note_sources(known, self.scope)
+        return known
+
     def reshape(self, value: Value, shape: Sequence[Dim]) -> Value:
         """``value`` in another shape of as many elements."""
         wanted = tuple(shape)
@@ -525,5 +533,6 @@ def _free_name(dim: Dim) -> str | None:
 def _wrapped(number: float, dtype: DType) -> np.generic:
     """``number`` as C converts it to the type: towards zero, integers modulo their range."""
     if dtype.numpy.kind in "iu":
-        return np.array(int(number)).astype(dtype.numpy)[()]
+        whole = int(number) if np.isfinite(number) else int(np.sign(number)) << 63
+        return np.array(whole & 0xFFFFFFFFFFFFFFFF, np.uint64).astype(dtype.numpy)[()]
     return np.array(number).astype(dtype.numpy)[()]

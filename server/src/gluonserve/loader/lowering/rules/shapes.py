@@ -155,39 +155,35 @@ def _slice(call: Call) -> Types:
 
 
 def sliced(size: Dim, begin: Dim, end: Dim, step: int = 1) -> Dim:
-    """How many elements ``begin:end:step`` takes of ``size``, clamped as in Python."""
+    """How many elements ``begin:end:step`` takes of ``size``, clamped as in Python.
+
+    Where ``size`` is free, a fixed beginning is taken to lie inside it.
+    """
     if step < 0:
-        first = _clamped(begin, size, -1, size - 1)
-        last = _clamped(end, size, -1, size - 1)
-        return dims.larger((first - last - step - 1) // -step, 0)
-    first, last = _clamped(begin, size, 0, size), _clamped(end, size, 0, size)
-    count = (last - first + step - 1) // step
-    return dims.larger(count, 0) if not _surely_ordered(first, last, size) else count
+        first, last = _position(begin, size, size - 1, -1), _position(end, size, size - 1, -1)
+        return _count((first - last - step - 1) // -step)
+    first, last = _position(begin, size, size, 0), _position(end, size, size, 0)
+    if not isinstance(size, int) and isinstance(last, int):
+        last = dims.smaller(last, size)
+    return _count((last - first + step - 1) // step)
 
 
-def _surely_ordered(first: Dim, last: Dim, size: Dim) -> bool:
-    """``0 <= first`` small and an end that is the whole: what a network slices is there."""
-    return isinstance(first, int) and isinstance(size, dims.Expr) and last != 0 and last == size
+def _count(count: Dim) -> Dim:
+    return max(count, 0) if isinstance(count, int) else count
 
 
-def _clamped(position: Dim, size: Dim, low: int, high: Dim) -> Dim:
-    if isinstance(position, int):
-        if position >= _FAR:
-            return high
-        if position < -_FAR:
-            return low
-        if position < 0:
-            counted = size + position
-            return max(counted, low) if isinstance(counted, int) else counted
-        if isinstance(high, int):
-            return min(position, high)
-        return position if low == 0 and position == 0 else _inside(position, high)
-    return position if position == high else dims.smaller(position, high)
-
-
-def _inside(position: int, high: Dim) -> Dim:
-    """A fixed position in a free axis: clamped at run time, so symbolic."""
-    return dims.smaller(position, high)
+def _position(at: Dim, size: Dim, high: Dim, low: int) -> Dim:
+    """A position of a slice counted from the front, clamped where everything is known."""
+    if not isinstance(at, int):
+        return at
+    if at >= _FAR:
+        return high
+    if at < -_FAR:
+        return low
+    counted = size + at if at < 0 else at
+    if isinstance(counted, int) and isinstance(high, int):
+        return min(max(counted, low), high)
+    return counted
 
 
 def _gather(call: Call) -> Types:

@@ -1,0 +1,235 @@
+"""Arithmetic, comparisons and functions of single elements."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+from gluonserve.loader.lowering import unary
+from gluonserve.loader.lowering.table import OpTable
+from gluonserve.loader.lowering.values import Value
+from gluonserve.tensors import DType
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from gluonserve.loader.lowering.emit import Emit
+
+OPS = OpTable()
+
+Binary: TypeAlias = "Callable[[Emit, Value, Value], Value]"
+
+
+def truth(op: Emit, value: Value) -> Value:
+    """Where a tensor is not zero, as booleans."""
+    return value if value.dtype is DType.BOOL else op.cast(value, DType.BOOL)
+
+
+def modulo(op: Emit, left: Value, right: Value) -> Value:
+    """The remainder with the divisor's sign; 0 where the divisor is 0."""
+    zero = op.Equal(right, 0)
+    if not left.is_float:
+        return op.Mod(left, op.Where(zero, op.scalar(1, right.dtype), right))
+    rest = op.Mod(left, right, fmod=1)
+    other_sign = op.And(op.Xor(op.Less(rest, 0), op.Less(right, 0)), op.Not(op.Equal(rest, 0)))
+    signed = op.Where(other_sign, op.Add(rest, right), rest)
+    return op.Where(zero, op.scalar(0, left.dtype), signed)
+
+
+def power(op: Emit, left: Value, right: Value) -> Value:
+    """``Pow``; small integers go through float32."""
+    return _wide(op, left, right, lambda a, b: op.Pow(a, b))
+
+
+def hypotenuse(op: Emit, left: Value, right: Value) -> Value:
+    """sqrt(a^2 + b^2)."""
+    return _wide(
+        op, left, right, lambda a, b: op.Sqrt(op.Add(op.Mul(a, a), op.Mul(b, b))), always=True
+    )
+
+
+def compared(op_type: str) -> Binary:
+    """A comparison that answers 0 or 1 in the operands' type."""
+
+    def compare(op: Emit, left: Value, right: Value) -> Value:
+        if op_type == "NotEqual":
+            return op.cast(op.Not(op.Equal(left, right)), left.dtype)
+        return op.cast(op.node(op_type, left, right)[0], left.dtype)
+
+    return compare
+
+
+def logical(op_type: str) -> Binary:
+    """A logical operator on "is not zero" that answers 0 or 1 in the operands' type."""
+
+    def combine(op: Emit, left: Value, right: Value) -> Value:
+        return op.cast(op.node(op_type, truth(op, left), truth(op, right))[0], left.dtype)
+
+    return combine
+
+
+def _plain(op_type: str) -> Binary:
+    return lambda op, left, right: op.node(op_type, left, right)[0]
+
+
+def _wide(
+    op: Emit,
+    left: Value,
+    right: Value,
+    compute: Callable[[Value, Value], Value],
+    *,
+    always: bool = False,
+) -> Value:
+    """``compute`` in float32 where the type is an integer that engines do not compute in."""
+    plain = (DType.INT32, DType.INT64)
+    if left.is_float or (left.dtype in plain and not always):
+        return compute(left, right)
+    wide = compute(op.cast(left, DType.FP32), op.cast(right, DType.FP32))
+    return op.cast(wide, left.dtype)
+
+
+BINARY: Mapping[str, Binary] = {
+    "add": _plain("Add"),
+    "sub": _plain("Sub"),
+    "mul": _plain("Mul"),
+    "div": _plain("Div"),
+    "mod": modulo,
+    "power": power,
+    "hypot": hypotenuse,
+    "maximum": _plain("Max"),
+    "minimum": _plain("Min"),
+    "equal": compared("Equal"),
+    "not_equal": compared("NotEqual"),
+    "greater": compared("Greater"),
+    "greater_equal": compared("GreaterOrEqual"),
+    "lesser": compared("Less"),
+    "lesser_equal": compared("LessOrEqual"),
+    "logical_and": logical("And"),
+    "logical_or": logical("Or"),
+    "logical_xor": logical("Xor"),
+}
+"""What MXNet's legacy binary operators compute, by the stem of their names."""
+
+_ALIKE = {
+    "elemwise_add": "add",
+    "elemwise_sub": "sub",
+    "elemwise_mul": "mul",
+    "elemwise_div": "div",
+    "_grad_add": "add",
+    "_scatter_elemwise_div": "div",
+    **{f"_{stem}": stem for stem in list(BINARY)[4:]},
+}
+_SCALAR = {
+    "_plus_scalar": "add",
+    "_minus_scalar": "sub",
+    "_mul_scalar": "mul",
+    "_div_scalar": "div",
+    "_scatter_plus_scalar": "add",
+    "_scatter_minus_scalar": "sub",
+    **{f"_{stem}_scalar": stem for stem in list(BINARY)[4:]},
+}
+_REVERSED = {
+    "_rminus_scalar": "sub",
+    "_rdiv_scalar": "div",
+    "_rmod_scalar": "mod",
+    "_rpower_scalar": "power",
+}
+
+
+def _register_alike(name: str, compute: Binary) -> None:
+    @OPS.lowers(name)
+    def alike(op: Emit, lhs: Value, rhs: Value) -> Value:
+        """Operands of one shape and type; inputs learn their shapes from each other."""
+        result = compute(op, lhs, rhs)
+        return op.shaped(result, op.same_shape(lhs, rhs))
+
+
+def _register_broadcast(name: str, compute: Binary) -> None:
+    @OPS.lowers(name)
+    def broadcast(op: Emit, lhs: Value, rhs: Value) -> Value:
+        """Operands of one type; shapes broadcast as in ONNX."""
+        return compute(op, lhs, rhs)
+
+
+def _register_scalar(name: str, compute: Binary, *, reverse: bool) -> None:
+    @OPS.lowers(name, ignoring=("is_int",))
+    def with_scalar(op: Emit, data: Value, *, scalar: float = 1.0) -> Value:
+        """The scalar takes the tensor's type first: 1.5 is 1 beside integers."""
+        number = op.scalar(scalar, data.dtype)
+        return compute(op, number, data) if reverse else compute(op, data, number)
+
+
+def _register_unary(name: str, compute: unary.Unary) -> None:
+    @OPS.lowers(name)
+    def function(op: Emit, data: Value) -> Value:
+        """Element by element, in the type of the data."""
+        return compute(op, data)
+
+
+for _name, _stem in _ALIKE.items():
+    _register_alike(_name, BINARY[_stem])
+for _stem in BINARY:
+    _register_broadcast(f"broadcast_{_stem}", BINARY[_stem])
+for _name, _stem in _SCALAR.items():
+    _register_scalar(_name, BINARY[_stem], reverse=False)
+for _name, _stem in _REVERSED.items():
+    _register_scalar(_name, BINARY[_stem], reverse=True)
+for _name in unary.LEGACY:
+    _register_unary(_name, unary.UNARY[_name])
+
+
+@OPS.lowers("add_n", ignoring=("num_args",))
+def add_n(op: Emit, *args: Value) -> Value:
+    """The sum of tensors of one shape."""
+    total = args[0]
+    for value in args[1:]:
+        total = op.Add(total, value)
+    return op.shaped(total, op.same_shape(*args))
+
+
+@OPS.lowers("clip")
+def clip(op: Emit, data: Value, *, a_min: float, a_max: float) -> Value:
+    """``Clip``; NaN stays."""
+    if data.is_float:
+        return op.Clip(data, op.scalar(a_min, data.dtype), op.scalar(a_max, data.dtype))
+    return op.Min(op.Max(data, op.scalar(a_min, data.dtype)), op.scalar(a_max, data.dtype))
+
+
+@OPS.lowers("smooth_l1")
+def smooth_l1(op: Emit, data: Value, *, scalar: float = 1.0) -> Value:
+    """x^2 s^2 / 2 where abs(x) < 1 / s^2, else abs(x) - 0.5 / s^2."""
+    square = scalar * scalar
+    size = op.Abs(data)
+    near = op.Mul(op.Mul(data, data), 0.5 * square)
+    return op.Where(op.Less(size, 1.0 / square), near, op.Sub(size, 0.5 / square))
+
+
+@OPS.lowers("_contrib_quadratic")
+def quadratic(op: Emit, data: Value, *, a: float = 0.0, b: float = 0.0, c: float = 0.0) -> Value:
+    """a x^2 + b x + c."""
+    return op.Add(op.Mul(op.Add(op.Mul(data, a), b), data), c)
+
+
+@OPS.lowers("_contrib_div_sqrt_dim")
+def div_sqrt_dim(op: Emit, data: Value) -> Value:
+    """x / sqrt(size of the last axis)."""
+    size = op.scalar(data.shape[-1], DType.FP32)
+    return op.Div(data, op.cast(op.Sqrt(size), data.dtype))
+
+
+@OPS.lowers("_contrib_gradientmultiplier", ignoring=("scalar", "is_int"))
+def gradient_multiplier(op: Emit, data: Value) -> Value:
+    """The data itself: only its gradient is scaled."""
+    return data
+
+
+@OPS.lowers("where")
+def where(op: Emit, condition: Value, x: Value, y: Value) -> Value:
+    """A condition of one axis less chooses whole rows."""
+    shape = op.same_shape(x, y)
+    chosen = truth(op, condition)
+    if condition.rank == 1 and x.rank > 1:
+        op.equate(condition.shape[0], x.shape[0], "condition")
+        chosen = op.unsqueeze(chosen, *range(1, x.rank))
+    else:
+        op.same_shape(condition, x)
+    return op.shaped(op.Where(chosen, x, y), shape)

@@ -1,0 +1,94 @@
+"""Operators that join tensors or take them apart."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+
+from gluonserve.errors import InvalidModel
+from gluonserve.loader.lowering.table import OpTable
+
+if TYPE_CHECKING:
+    from gluonserve.loader.attributes import Dims
+    from gluonserve.loader.lowering.dims import Dim
+    from gluonserve.loader.lowering.emit import Emit
+    from gluonserve.loader.lowering.values import Value
+
+OPS = OpTable()
+
+
+@OPS.lowers("Concat", ignoring=("num_args",))
+def concat(op: Emit, *data: Value, dim: int = 1) -> Value:
+    """``Concat``; empty tensors of rank 1 take no part, as in MXNet."""
+    if len(data) == 1:
+        return data[0]
+    return op.Concat(*data, axis=data[0].axis(dim))
+
+
+@OPS.lowers("_rnn_param_concat", ignoring=("num_args",))
+def rnn_param_concat(op: Emit, *data: Value, dim: int = 1) -> Value:
+    """As ``Concat``: the flat parameters of a recurrent layer."""
+    return concat(op, *data, dim=dim)
+
+
+@OPS.lowers("stack", ignoring=("num_args",))
+def stack(op: Emit, *data: Value, axis: int = 0) -> Value:
+    """Tensors of one shape on a new axis, counted in the result."""
+    shape = op.same_shape(*data, what="stack")
+    at = axis if axis >= 0 else axis + data[0].rank + 1
+    rows = [op.unsqueeze(op.shaped(value, shape), at) for value in data]
+    return rows[0] if len(rows) == 1 else op.Concat(*rows, axis=at)
+
+
+@OPS.lowers("SliceChannel")
+def slice_channel(
+    op: Emit, data: Value, *, num_outputs: int, axis: int = 1, squeeze_axis: bool = False
+) -> tuple[Value, ...]:
+    """``Split`` into equal parts; parts of size one may lose the axis."""
+    at = data.axis(axis)
+    size = data.shape[at] // num_outputs
+    op.equate(data.shape[at], size * num_outputs, f"{num_outputs} parts of {data.shape[at]}")
+    return _split(op, data, at, (size,) * num_outputs, squeeze=squeeze_axis)
+
+
+@OPS.lowers("_split_v2")
+def split_v2(
+    op: Emit,
+    data: Value,
+    *,
+    indices: Dims,
+    axis: int = 1,
+    squeeze_axis: bool = False,
+    sections: int = 0,
+) -> tuple[Value, ...]:
+    """Equal ``sections``, or parts that begin at ``indices``, of which the first is 0."""
+    at = data.axis(axis)
+    whole = data.shape[at]
+    if sections:
+        sizes: tuple[Dim, ...] = (whole // sections,) * sections
+    else:
+        starts = indices if indices[:1] == (0,) else (0, *indices)
+        ends = (*starts[1:], whole)
+        sizes = tuple(end - start for start, end in zip(starts, ends, strict=True))
+        if any(isinstance(size, int) and size < 0 for size in sizes):
+            raise InvalidModel(f"indices {indices} in an axis of {whole}")
+    return _split(op, data, at, sizes, squeeze=squeeze_axis)
+
+
+def _split(
+    op: Emit, data: Value, axis: int, sizes: tuple[Dim, ...], *, squeeze: bool
+) -> tuple[Value, ...]:
+    if len(sizes) == 1:
+        parts: tuple[Value, ...] = (data,)
+    else:
+        parts = op.node(
+            "Split", data, op.shape_vector(sizes), outputs=len(sizes), axis=axis,
+            types=[(data.dtype, _with(data, axis, size)) for size in sizes],
+        )  # fmt: skip
+    return tuple(op.squeeze(part, axis) for part in parts) if squeeze else parts
+
+
+def _with(data: Value, axis: int, size: Dim) -> tuple[Dim, ...]:
+    return (*data.shape[:axis], size, *data.shape[axis + 1 :])
+
+

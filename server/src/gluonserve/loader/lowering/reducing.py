@@ -1,0 +1,205 @@
+"""Sums, means, extremes and norms over axes; sorting and what follows from it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import numpy as np
+
+from gluonserve.errors import InvalidModel
+from gluonserve.loader.lowering import dims
+from gluonserve.loader.lowering.table import OpTable
+from gluonserve.tensors import DType
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from gluonserve.loader.attributes import Dims
+    from gluonserve.loader.lowering.emit import Emit
+    from gluonserve.loader.lowering.values import Value
+
+OPS = OpTable()
+
+IndexType: TypeAlias = Literal["float16", "float32", "float64", "int32", "int64", "uint8"]
+_WHOLE = frozenset({DType.INT32, DType.INT64})
+
+
+def over(data: Value, axis: Dims | None, *, exclude: bool = False) -> list[int]:
+    """The axes that a reduction means: none given are all, ``exclude`` takes the others."""
+    if not axis:
+        return list(range(data.rank))
+    named = {data.axis(one) for one in axis}
+    return [at for at in range(data.rank) if (at in named) != exclude]
+
+
+def reduced(op: Emit, op_type: str, data: Value, axes: Sequence[int], *, keep: bool) -> Value:
+    """A reduction in the data's type; to nothing it answers (1,) in a legacy graph."""
+    if not axes:
+        return data
+    wide = data
+    if not data.is_float and data.dtype not in _WHOLE:
+        wide = op.cast(data, DType.INT32)
+    result = op.cast(op.node(op_type, wide, list(axes), keepdims=int(keep))[0], data.dtype)
+    return at_least_one(op, result)
+
+
+def at_least_one(op: Emit, value: Value) -> Value:
+    """A scalar as (1,), unless the graph knows scalars."""
+    return value if value.rank or op.np_shape else op.reshape(value, (1,))
+
+
+def _register(name: str, compute: Callable[[Emit, Value, Sequence[int], bool], Value]) -> None:
+    @OPS.lowers(name)
+    def reduction(
+        op: Emit,
+        data: Value,
+        *,
+        axis: Dims | None = None,
+        keepdims: bool = False,
+        exclude: bool = False,
+    ) -> Value:
+        """Over the axes named, over all without any, over the others with ``exclude``."""
+        return compute(op, data, over(data, axis, exclude=exclude), keepdims)
+
+
+def _plain(op_type: str) -> Callable[[Emit, Value, Sequence[int], bool], Value]:
+    return lambda op, data, axes, keep: reduced(op, op_type, data, axes, keep=keep)
+
+
+def mean(op: Emit, data: Value, axes: Sequence[int], keep: bool) -> Value:
+    """Integers are summed and divided as integers."""
+    if data.is_float:
+        return reduced(op, "ReduceMean", data, axes, keep=keep)
+    total = reduced(op, "ReduceSum", op.cast(data, DType.INT64), axes, keep=keep)
+    count = op.scalar(dims.product(data.shape[axis] for axis in axes))
+    return op.cast(op.Div(total, count), data.dtype)
+
+
+def _ignoring_nan(op_type: str, neutral: float) -> Callable[[Emit, Value, Sequence[int], bool], Value]:
+    def compute(op: Emit, data: Value, axes: Sequence[int], keep: bool) -> Value:
+        if data.is_float:
+            data = op.Where(op.IsNaN(data), op.scalar(neutral, data.dtype), data)
+        return reduced(op, op_type, data, axes, keep=keep)
+
+    return compute
+
+
+_register("sum", _plain("ReduceSum"))
+_register("prod", _plain("ReduceProd"))
+_register("max", _plain("ReduceMax"))
+_register("min", _plain("ReduceMin"))
+_register("mean", mean)
+_register("nansum", _ignoring_nan("ReduceSum", 0.0))
+_register("nanprod", _ignoring_nan("ReduceProd", 1.0))
+_register(
+    "_square_sum",
+    lambda op, data, axes, keep: reduced(op, "ReduceSum", op.Mul(data, data), axes, keep=keep),
+)
+
+
+@OPS.lowers("norm")
+def norm(
+    op: Emit,
+    data: Value,
+    *,
+    ord: int = 2,
+    axis: Dims | None = None,
+    out_dtype: Literal["float16", "float32", "float64", "int32", "int64", "int8"] | None = None,
+    keepdims: bool = False,
+) -> Value:
+    """Sum of absolute values or root of the sum of squares, also over two axes."""
+    if ord not in (1, 2):
+        raise InvalidModel(f"ord={ord}: 1 or 2")
+    axes = over(data, axis)
+    if ord == 1:
+        result = reduced(op, "ReduceSum", op.Abs(data), axes, keep=keepdims)
+    else:
+        result = op.Sqrt(reduced(op, "ReduceSum", op.Mul(data, data), axes, keep=keepdims))
+    return result if out_dtype is None else op.cast(result, DType.of(np.dtype(out_dtype)))
+
+
+@OPS.lowers("argmax")
+def argmax(op: Emit, data: Value, *, axis: int | None = None, keepdims: bool = False) -> Value:
+    """The first of the largest, in the data's type."""
+    return _arg(op, "ArgMax", data, axis, keep=keepdims)
+
+
+@OPS.lowers("argmin")
+def argmin(op: Emit, data: Value, *, axis: int | None = None, keepdims: bool = False) -> Value:
+    """The first of the smallest, in the data's type."""
+    return _arg(op, "ArgMin", data, axis, keep=keepdims)
+
+
+@OPS.lowers("argmax_channel")
+def argmax_channel(op: Emit, data: Value) -> Value:
+    """``argmax`` over the last axis of a matrix, or axis 1."""
+    return _arg(op, "ArgMax", data, min(1, data.rank - 1), keep=False)
+
+
+@OPS.lowers("topk")
+def topk(
+    op: Emit,
+    data: Value,
+    *,
+    axis: int | None = -1,
+    k: int = 1,
+    ret_typ: Literal["both", "indices", "mask", "value"] = "indices",
+    is_ascend: bool = False,
+    dtype: IndexType = "float32",
+) -> tuple[Value, ...]:
+    """``TopK``, sorted; less than one means all; of equal elements the first come first."""
+    flat, at = _flat(op, data, axis)
+    count = k if k >= 1 else flat.shape[at]
+    values, places = sorted_along(op, flat, at, op.length(count), ascending=is_ascend)
+    if ret_typ == "mask":
+        ones = op.filled(1, places.shape, data.dtype)
+        mask = op.ScatterElements(op.filled(0, flat.shape, data.dtype), places, ones, axis=at)
+        return (op.reshape(mask, data.shape),)
+    indices = op.cast(places, DType.of(np.dtype(dtype)))
+    return {"both": (values, indices), "indices": (indices,), "value": (values,)}[ret_typ]
+
+
+@OPS.lowers("argsort")
+def argsort(
+    op: Emit,
+    data: Value,
+    *,
+    axis: int | None = -1,
+    is_ascend: bool = True,
+    dtype: IndexType = "float32",
+) -> Value:
+    """Positions in order; equal elements keep theirs."""
+    flat, at = _flat(op, data, axis)
+    _, places = sorted_along(op, flat, at, op.length(flat.shape[at]), ascending=is_ascend)
+    return op.cast(places, DType.of(np.dtype(dtype)))
+
+
+@OPS.lowers("sort")
+def sort(op: Emit, data: Value, *, axis: int | None = -1, is_ascend: bool = True) -> Value:
+    """Elements in order."""
+    flat, at = _flat(op, data, axis)
+    return sorted_along(op, flat, at, op.length(flat.shape[at]), ascending=is_ascend)[0]
+
+
+def sorted_along(
+    op: Emit, data: Value, axis: int, count: Value, *, ascending: bool
+) -> tuple[Value, Value]:
+    """The first ``count`` elements in order and where they stood (int64)."""
+    narrow = not data.is_float and data.dtype not in _WHOLE
+    wide = op.cast(data, DType.INT32) if narrow else data
+    values, places = op.node("TopK", wide, count, outputs=2, axis=axis, largest=int(not ascending))
+    return op.cast(values, data.dtype), places
+
+
+def _flat(op: Emit, data: Value, axis: int | None) -> tuple[Value, int]:
+    if axis is None:
+        return op.reshape(data, (dims.product(data.shape),)), 0
+    return data, data.axis(axis)
+
+
+def _arg(op: Emit, op_type: str, data: Value, axis: int | None, *, keep: bool) -> Value:
+    flat, at = _flat(op, data, axis)
+    places = op.node(op_type, flat, axis=at, keepdims=int(keep))[0]
+    if axis is None and keep:
+        places = op.reshape(places, (1,) * data.rank)
+    return at_least_one(op, op.cast(places, data.dtype))
