@@ -115,7 +115,7 @@ help: ## this list
 .venv/serve.stamp: constraints.txt $(DISTRIBUTIONS)
 	$(PYTHON) -m venv .venv
 	$(IN)/python $(PIP) -c constraints.txt pip
-	$(IN)/python $(PIP) -c constraints.txt -e server -e clients/python
+	$(IN)/python $(PIP) -c constraints.txt -e ./server -e ./clients/python
 	touch $@
 
 .venv/dev.stamp: .venv/serve.stamp pyproject.toml
@@ -125,7 +125,7 @@ help: ## this list
 .venv-mxnet/oracle.stamp: constraints-mxnet.txt pyproject.toml $(DISTRIBUTIONS)
 	$(ORACLE_PYTHON) -m venv .venv-mxnet
 	$(ORACLE)/python $(PIP) -c constraints-mxnet.txt pip
-	$(ORACLE)/python $(PIP) -c constraints-mxnet.txt -e 'server[mxnet]' -e clients/python --group tests --group oracle
+	$(ORACLE)/python $(PIP) -c constraints-mxnet.txt -e './server[mxnet]' -e ./clients/python --group tests --group oracle
 	touch $@
 
 # Triton's load generator ships in an old client wheel; its Python package is not used.
