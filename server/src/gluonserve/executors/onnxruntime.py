@@ -113,7 +113,7 @@ class OnnxRuntimeExecutor:
             "version": onnxruntime.__version__,
             "device": self._options.device,
             "precision": self._options.precision,
-            "threads": str(self._options.threads_or_cores),
+            "threads": str(self._options.all_threads),
             "instances": str(self._options.instances),
             "why": self._options.why,
         }
@@ -254,7 +254,7 @@ def _providers(gpu: int | None) -> list[Any]:
 def _settings(options: ExecutorOptions) -> onnxruntime.SessionOptions:
     settings = onnxruntime.SessionOptions()
     settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-    settings.intra_op_num_threads = options.threads_or_cores
+    settings.intra_op_num_threads = options.all_threads
     settings.inter_op_num_threads = 1
     # spinning threads take the cores that the server's event loop and other models need
     settings.add_session_config_entry("session.intra_op.allow_spinning", "0")

@@ -1,8 +1,8 @@
 """OpenVINO: the engine for processors; one model for all shapes, one stream for each instance.
 
-The network is compiled once with free dimensions: docs/decisions/ says what static shapes would
-gain and cost. A failed inference leaves OpenVINO's graph with the shapes of the failure, and a
-later batch would be computed with them, so the network is compiled again before the next run.
+The network is compiled once with free dimensions; docs/decisions/ says what static shapes would
+gain and cost. Shapes are tried on a copy before the engine meets them, and a network that failed
+all the same is compiled again before its next run: see ``shapes.py`` for why.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from gluonserve.errors import BackendUnavailable, ExecutionFailed, UnsupportedMo
 from gluonserve.executors.empty import EmptyLease, has_no_rows
 from gluonserve.executors.memory import FreeList, InputMemory, check_names
 from gluonserve.executors.options import available_cores, cuda_index
+from gluonserve.executors.shapes import Expected, Shapes
 from gluonserve.executors.weights import borrowed, let_pages_go, weights_as_inputs
 from gluonserve.loader.importing import Target
 from gluonserve.tensors import DType
@@ -57,18 +58,30 @@ def compile_model(imported: Imported, options: ExecutorOptions) -> OpenVinoExecu
     settings = _settings(core, options)
     lowered = imported.lower(TARGET)
     try:
-        model = _read(core, lowered)
-        compiled = core.compile_model(model, "CPU", settings)
+        network = _Network(core, _read(core, lowered), settings, imported.signature)
+        compiled = network.compile()
     except RuntimeError as error:
         raise UnsupportedModel(f"openvino does not take this network: {_gist(error)}") from error
     let_pages_go(lowered.weights.values())
-    return OpenVinoExecutor(
-        imported.signature,
-        options,
-        compiled,
-        lambda: core.compile_model(model, "CPU", settings),
-        str(core.get_property("CPU", "FULL_DEVICE_NAME")),
-    )
+    return OpenVinoExecutor(imported.signature, options, network, compiled)
+
+
+class _Network:
+    """A network as OpenVINO reads it: compiled once, and again after a failure."""
+
+    def __init__(
+        self,
+        core: openvino.Core,
+        model: openvino.Model,
+        settings: Mapping[str, Any],
+        signature: Signature,
+    ) -> None:
+        self._core, self._model, self._settings = core, model, dict(settings)
+        self.processor = str(core.get_property("CPU", "FULL_DEVICE_NAME"))
+        self.shapes = Shapes(model, (spec.name for spec in signature.inputs))
+
+    def compile(self) -> openvino.CompiledModel:
+        return self._core.compile_model(self._model, "CPU", self._settings)
 
 
 class OpenVinoExecutor:
@@ -78,15 +91,14 @@ class OpenVinoExecutor:
         self,
         signature: Signature,
         options: ExecutorOptions,
+        network: _Network,
         compiled: openvino.CompiledModel,
-        compile_again: Callable[[], openvino.CompiledModel],
-        processor: str,
     ) -> None:
         self._signature = signature
         self._options = options
+        self._network: _Network | None = network
         self._compiled: openvino.CompiledModel | None = compiled
-        self._compile_again: Callable[[], openvino.CompiledModel] | None = compile_again
-        self._processor = processor
+        self._processor = network.processor
         self._compiling = threading.Lock()
         self._streams = threading.BoundedSemaphore(options.instances)
         self._free = FreeList(lambda: _Slot(signature), keep=options.instances + 2)
@@ -109,7 +121,7 @@ class OpenVinoExecutor:
             "version": openvino.__version__.split("-")[0],
             "device": f"cpu ({self._processor})",
             "precision": self._options.precision,
-            "threads": str(self._options.threads_or_cores),
+            "threads": str(self._options.all_threads),
             "instances": str(self._options.instances),
             "why": self._options.why,
         }
@@ -131,17 +143,32 @@ class OpenVinoExecutor:
             return
         if not isinstance(lease, _Lease):
             raise TypeError("the lease is another executor's")
+        expected = self._expected({name: array.shape for name, array in lease.inputs.items()})
         with self._streams:
             compiled = self._usable()
-            lease.run(compiled, self._forget)
+            lease.run(compiled, expected, self._forget)
             if compiled is not self._compiled:  # another stream's failure may have reached this run
-                lease.run(self._usable(), self._forget)
+                lease.run(self._usable(), expected, self._forget)
 
     def close(self) -> None:
         """Free the compiled network; idempotent."""
         with self._compiling:
-            self._compiled = self._compile_again = None
+            self._compiled = self._network = None
         self._free.clear()
+
+    def _opened(self) -> _Network:
+        network = self._network
+        if network is None:
+            raise ExecutionFailed("the executor is closed")
+        return network
+
+    def _expected(self, shapes: Mapping[str, tuple[int, ...]]) -> Expected:
+        network = self._opened()
+        try:
+            return network.shapes.outputs(shapes)
+        except RuntimeError as error:
+            listed = ", ".join(f"{name} {list(shape)}" for name, shape in shapes.items())
+            raise ExecutionFailed(f"the network does not take {listed}") from error
 
     def _usable(self) -> openvino.CompiledModel:
         """The compiled network, compiled again if a run has failed in it."""
@@ -149,10 +176,8 @@ class OpenVinoExecutor:
         if compiled is not None:
             return compiled
         with self._compiling:
-            if self._compile_again is None:
-                raise ExecutionFailed("the executor is closed")
             if self._compiled is None:
-                self._compiled = self._compile_again()
+                self._compiled = self._opened().compile()
             return self._compiled
 
     def _forget(self, compiled: openvino.CompiledModel) -> None:
@@ -202,6 +227,7 @@ class _Lease:
     def run(
         self,
         compiled: openvino.CompiledModel,
+        expected: Expected,
         failed: Callable[[openvino.CompiledModel], None],
     ) -> None:
         """Infer; the outputs are views of the request's own tensors."""
@@ -209,14 +235,15 @@ class _Lease:
             raise ExecutionFailed("the lease was released before it ran")
         try:
             request = self._slot.bind(compiled, self.inputs)
-        except RuntimeError as error:
-            raise ExecutionFailed("openvino refused the shapes of a batch") from error
-        try:
-            answers = request.infer(share_outputs=True, decode_strings=False)
+            answers = request.infer(share_outputs=True, decode_strings=False).to_tuple()
         except RuntimeError as error:
             failed(compiled)
             raise ExecutionFailed("openvino failed on a batch") from error
-        self.outputs = dict(zip(self._names, answers.to_tuple(), strict=True))
+        for answer, shape in zip(answers, expected, strict=True):
+            if shape is not None and answer.shape != shape:
+                failed(compiled)
+                raise ExecutionFailed(f"openvino gave shape {answer.shape} instead of {shape}")
+        self.outputs = dict(zip(self._names, answers, strict=True))
 
     def release(self) -> None:
         """Back to the free list, once."""
@@ -238,7 +265,7 @@ def _settings(core: openvino.Core, options: ExecutorOptions) -> dict[str, Any]:
             f"precision {options.precision!r} is not in this processor "
             f"({core.get_property('CPU', 'FULL_DEVICE_NAME')}: {', '.join(has)})"
         )
-    threads = options.threads_or_cores
+    threads = options.all_threads
     return {
         "INFERENCE_PRECISION_HINT": _HINTS[options.precision],
         "EXECUTION_MODE_HINT": "ACCURACY" if options.precision == "fp32" else "PERFORMANCE",

@@ -18,7 +18,7 @@ _QUOTA = Path("/sys/fs/cgroup/cpu.max")
 class ExecutorOptions:
     """How to run a model; the defaults are exact answers on all cores of this machine.
 
-    ``threads`` is shared by all instances; None takes every core this process may use.
+    ``threads`` are those of one instance; None shares every core this process may use among them.
     ``source`` is the exported symbol file and its parameter file, which only MXNet itself reads.
     ``why`` is told in the executor's description.
     """
@@ -43,9 +43,9 @@ class ExecutorOptions:
             cuda_index(self.device)
 
     @property
-    def threads_or_cores(self) -> int:
-        """The threads to use: those asked for, else one for each core this process may use."""
-        return self.threads or available_cores()
+    def all_threads(self) -> int:
+        """The threads of all instances together."""
+        return self.threads * self.instances if self.threads else available_cores()
 
 
 def cuda_index(device: str) -> int | None:
