@@ -268,7 +268,15 @@ class DataPlane:
         recorder = model.recorder
         recorder.inflight += 1
         try:
-            response = await self._run(model, request, start)
+            rows, feeds = model.check(request.inputs)
+            chosen = request.outputs or request.classification
+            selection = model.select(request.outputs, request.classification) if chosen else None
+            outputs, timing = await model.batcher.submit(
+                feeds, deadline=request.deadline, priority=request.priority
+            )
+            datatypes = model.datatypes
+            if selection is not None:
+                outputs, datatypes = selection.apply(outputs)
         except GluonserveError as error:
             recorder.ended(OUTCOMES[error.kind], perf_counter_ns() - start)
             raise
@@ -280,7 +288,8 @@ class DataPlane:
             raise
         finally:
             recorder.inflight -= 1
-        return response
+        recorder.succeeded(rows, request.decode_ns, start, timing)
+        return InferResponse(model.name, model.version_text, request.id, outputs, datatypes)
 
     def encoded(self, response: InferResponse, ns: int) -> None:
         """Note how long a front took to encode this answer."""
@@ -297,20 +306,6 @@ class DataPlane:
         if self._closed:
             raise ServerNotReady("the server is shutting down")
         return self._repository.get(request.model, request.version)
-
-    async def _run(self, model: ModelVersion, request: InferRequest, start: int) -> InferResponse:
-        rows, feeds = model.check(request.inputs)
-        chosen = request.outputs or request.classification
-        selection = model.select(request.outputs, request.classification) if chosen else None
-        answer = await model.batcher.submit(
-            feeds, deadline=request.deadline, priority=request.priority
-        )
-        outputs, datatypes = answer.outputs, model.datatypes
-        if selection is not None:
-            outputs, datatypes = selection.apply(outputs)
-        model.recorder.decode.observe(request.decode_ns)
-        model.recorder.succeeded(rows, perf_counter_ns() - start, answer.timing)
-        return InferResponse(model.name, model.version_text, request.id, outputs, datatypes)
 
 
 def _max_batch_size(model: ModelVersion) -> int:

@@ -138,25 +138,35 @@ class ModelRecorder:
         self.encode = Distribution(CODEC_BOUNDS_NS)
         self.batch_rows = Distribution(ROWS_BOUNDS)
         self.load_ns: int | None = None
-        self._success_ns = self._fail_ns = 0
-        self._input_ns = self._infer_ns = self._output_ns = 0
-        self._last_inference_ms = 0
+        self._fail_ns = self._input_ns = self._output_ns = 0
+        self._last_ns = 0
         self._batches: dict[int, list[int]] = {}
 
-    def succeeded(self, rows: int, total_ns: int, timing: Timing) -> None:
-        """Count a request that is answered; ``total_ns`` runs from its arrival."""
-        queue_ns, infer_ns = timing.queue_ns, timing.infer_ns
-        input_ns, output_ns = timing.input_ns, timing.output_ns
+    def succeeded(self, rows: int, decode_ns: int, start_ns: int, timing: Timing) -> None:
+        """Count a request that arrived at ``start_ns`` and is answered now.
+
+        Runs once per request: written out, not through ``Distribution.observe``.
+        """
+        self._last_ns = now_ns = time.perf_counter_ns()
+        total_ns = now_ns - start_ns
+        queue_ns, input_ns, infer_ns, output_ns, _ = timing
+        compute_ns = input_ns + infer_ns + output_ns
         self.ok += 1
         self.rows += rows
-        self.request.observe(total_ns)
-        self.queue.observe(queue_ns)
-        self.compute.observe(input_ns + infer_ns + output_ns)
-        self._success_ns += total_ns
+        spread = self.request
+        spread.counts[bisect_left(LATENCY_BOUNDS_NS, total_ns)] += 1
+        spread.total += total_ns
+        spread = self.queue
+        spread.counts[bisect_left(LATENCY_BOUNDS_NS, queue_ns)] += 1
+        spread.total += queue_ns
+        spread = self.compute
+        spread.counts[bisect_left(LATENCY_BOUNDS_NS, compute_ns)] += 1
+        spread.total += compute_ns
+        spread = self.decode
+        spread.counts[bisect_left(CODEC_BOUNDS_NS, decode_ns)] += 1
+        spread.total += decode_ns
         self._input_ns += input_ns
-        self._infer_ns += infer_ns
         self._output_ns += output_ns
-        self._last_inference_ms = time.time_ns() // _MS
 
     def ended(self, outcome: Outcome, total_ns: int = 0) -> None:
         """Count a request that ended without an answer."""
@@ -192,17 +202,23 @@ class ModelRecorder:
         return ModelStatistics(
             name=self.model,
             version=self.version,
-            last_inference_ms=self._last_inference_ms,
+            last_inference_ms=self._last_inference_ms(),
             inference_count=self.rows,
             execution_count=sum(sums[0] for sums in self._batches.values()),
-            success=Duration(good, self._success_ns),
+            success=Duration(good, self.request.total),
             fail=Duration(bad, self._fail_ns),
             queue=Duration(good, self.queue.total),
             compute_input=Duration(good, self._input_ns),
-            compute_infer=Duration(good, self._infer_ns),
+            compute_infer=Duration(good, self.compute.total - self._input_ns - self._output_ns),
             compute_output=Duration(good, self._output_ns),
             batches=tuple(
                 BatchStatistics(rows, *(Duration(sums[0], ns) for ns in sums[1:]))
                 for rows, sums in sorted(self._batches.items())
             ),
         )
+
+    def _last_inference_ms(self) -> int:
+        """Unix time of the last answer; recorded on the clock that requests read anyway."""
+        if not self._last_ns:
+            return 0
+        return (time.time_ns() - time.perf_counter_ns() + self._last_ns) // _MS

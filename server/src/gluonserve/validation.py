@@ -25,6 +25,8 @@ class _Rule:
     dtype: np.dtype
     rank: int
     fixed: tuple[tuple[int, int], ...]
+    rest: tuple[int, ...] | None
+    """All dimensions behind the rows, where axis 0 counts them and the rest is fixed."""
     rows_axis: int | None
 
     @classmethod
@@ -34,7 +36,9 @@ class _Rule:
             for axis, size in enumerate(spec.shape)
             if size >= 0 and axis != spec.batch_axis
         )
-        return cls(spec, spec.dtype.numpy, len(spec.shape), fixed, spec.batch_axis)
+        plain = spec.batch_axis == 0 and len(fixed) == len(spec.shape) - 1
+        rest = spec.shape[1:] if plain else None
+        return cls(spec, spec.dtype.numpy, len(spec.shape), fixed, rest, spec.batch_axis)
 
 
 class InputCheck:
@@ -66,11 +70,8 @@ class InputCheck:
             if array is None:
                 continue
             shape = array.shape
-            if len(shape) != rule.rank:
-                raise self._wrong_shape(rule, shape)
-            for axis, size in rule.fixed:
-                if shape[axis] != size:
-                    raise self._wrong_shape(rule, shape)
+            if rule.rest != shape[1:] or not shape:
+                self._check_shape(rule, shape)
             if array.dtype != rule.dtype:
                 changed[name] = self._converted(rule, array)
             if rule.rows_axis is not None:
@@ -83,6 +84,14 @@ class InputCheck:
         if not complete:
             changed.update(self._absent(inputs, rows))
         return rows, ({**inputs, **changed} if changed else inputs)
+
+    def _check_shape(self, rule: _Rule, shape: tuple[int, ...]) -> None:
+        fits = len(shape) == rule.rank and all(shape[axis] == size for axis, size in rule.fixed)
+        if not fits:
+            raise InvalidRequest(
+                f"unexpected shape for input {rule.spec.name!r} of model {self._model!r}: "
+                f"expected {list(rule.spec.shape)}, got {list(shape)}"
+            )
 
     def _check_names(self, inputs: Mapping[str, np.ndarray]) -> None:
         missing = [name for name, _ in self._rules if name in self._required - inputs.keys()]
@@ -97,12 +106,6 @@ class InputCheck:
                 f"unexpected input {_quoted(unexpected)} for model {self._model!r}; "
                 f"it takes {_quoted([name for name, _ in self._rules])}"
             )
-
-    def _wrong_shape(self, rule: _Rule, shape: tuple[int, ...]) -> InvalidRequest:
-        return InvalidRequest(
-            f"unexpected shape for input {rule.spec.name!r} of model {self._model!r}: "
-            f"expected {list(rule.spec.shape)}, got {list(shape)}"
-        )
 
     def _rows_differ(self, inputs: Mapping[str, np.ndarray]) -> InvalidRequest:
         rows = ", ".join(
