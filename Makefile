@@ -11,7 +11,7 @@ PIP := -m pip install --quiet --disable-pip-version-check
 
 IN := .venv/bin
 ORACLE := .venv-mxnet/bin
-STRICT := server/src clients/python/src tools
+STRICT := server/src clients/python/src tools demo
 GENERATED_DOCS := tools/make_docs.py
 DISTRIBUTIONS := server/pyproject.toml clients/python/pyproject.toml
 

@@ -50,7 +50,8 @@ def decide(outputs: Mapping[str, np.ndarray], least: float) -> list[Found]:
 
 def _softmax(scores: np.ndarray) -> np.ndarray:
     powers = np.exp(scores - scores.max(axis=-1, keepdims=True))
-    return powers / powers.sum(axis=-1, keepdims=True)
+    shares: np.ndarray = powers / powers.sum(axis=-1, keepdims=True)
+    return shares
 
 
 def _decoded(anchors: np.ndarray, offsets: np.ndarray) -> np.ndarray:
@@ -59,7 +60,8 @@ def _decoded(anchors: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     offsets = offsets * VARIANCES
     centres = offsets[:, :2] * sides + centres
     sides = np.exp(offsets[:, 2:]) * sides
-    return np.clip(np.concatenate([centres - sides / 2, centres + sides / 2], axis=1), 0, 1)
+    corners = np.concatenate([centres - sides / 2, centres + sides / 2], axis=1)
+    return corners.clip(0, 1)
 
 
 def _overlap(first: np.ndarray, second: np.ndarray) -> float:

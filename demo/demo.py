@@ -23,7 +23,7 @@ from telling import print_metrics
 ROOT = Path(__file__).resolve().parents[1]
 PICTURES = ROOT / "demo/pictures"
 OUTPUT = ROOT / "demo-output"
-LABELS = "0123456789"
+LABELS = {digit: str(digit) for digit in range(10)}
 SURE = 0.5
 LOAD_SECONDS, CALLERS = 3.0, 16
 
@@ -100,7 +100,8 @@ def put_under_load(client: Client, server: Serving) -> None:
 def one_output(client: Client, model: str, data: np.ndarray) -> np.ndarray:
     """The first row of the only output."""
     (output,) = client.infer(model, {"data": data}).values()
-    return output[0]
+    first: np.ndarray = output[0]
+    return first
 
 
 def _digits(seen: list[Detection] | list[Found]) -> str:
