@@ -9,6 +9,7 @@ import numpy as np
 from gluonserve.errors import UnsupportedModel
 from gluonserve.loader.lowering import dims
 from gluonserve.loader.lowering.table import OpTable
+from gluonserve.loader.lowering.unary import UNARY
 from gluonserve.tensors import DType
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def leaky_relu(
 
 def gelu(op: Emit, data: Value) -> Value:
     """x * (1 + erf(x / sqrt(2))) / 2, in the order of operations that engines fuse."""
-    tail = op.Add(op.Erf(op.Div(data, float(np.sqrt(2)))), 1.0)
+    tail = op.Add(UNARY["erf"](op, op.Div(data, float(np.sqrt(2)))), 1.0)
     return op.Mul(op.Mul(data, tail), 0.5)
 
 
@@ -76,10 +77,10 @@ def _gelu_tanh(op: Emit, data: Value) -> Value:
 
 
 def _slope(op: Emit, data: Value, gamma: Value) -> Value:
-    if gamma.rank != 1 or data.rank < 2 or gamma.shape == (1,):
+    if gamma.rank not in (1, 2) or data.rank < 2 or gamma.shape == (1,):
         return gamma
-    op.equate(data.shape[1], gamma.shape[0], "gamma")
-    return op.reshape(gamma, (gamma.shape[0], *(1,) * (data.rank - 2)))
+    op.equate(data.shape[1], gamma.shape[-1], "gamma")
+    return op.reshape(gamma, (*gamma.shape, *(1,) * (data.rank - 2)))
 
 
 @OPS.lowers("hard_sigmoid")
@@ -100,16 +101,17 @@ def softmax(
     use_length: bool = False,
 ) -> Value:
     """Positions at and behind ``length`` are exactly 0, all of them where the length is 0."""
+    data = _output(op, data, dtype)
     scaled = _tempered(op, data, temperature)
     if not use_length or length is None:
-        return _output(op, op.Softmax(scaled, axis=axis), dtype)
+        return op.Softmax(scaled, axis=axis)
     at = data.axis(axis)
     steps = op.cast(op.Range(op.scalar(0), op.scalar(data.shape[at]), op.scalar(1)), DType.INT32)
     limit = op.unsqueeze(op.cast(length, DType.INT32), at)
     inside = op.Less(op.reshape(steps, (data.shape[at], *(1,) * (data.rank - at - 1))), limit)
     lowest = float(np.finfo(data.dtype.numpy).min)
     weights = op.Softmax(op.Where(inside, scaled, op.scalar(lowest, data.dtype)), axis=axis)
-    return _output(op, op.Where(inside, weights, op.scalar(0.0, data.dtype)), dtype)
+    return op.Where(inside, weights, op.scalar(0.0, data.dtype))
 
 
 @OPS.lowers("log_softmax", ignoring=("use_length",))
@@ -122,7 +124,7 @@ def log_softmax(
     dtype: Literal["float16", "float32", "float64"] | None = None,
 ) -> Value:
     """``LogSoftmax`` of x / temperature."""
-    return _output(op, op.LogSoftmax(_tempered(op, data, temperature), axis=axis), dtype)
+    return op.LogSoftmax(_tempered(op, _output(op, data, dtype), temperature), axis=axis)
 
 
 @OPS.lowers("softmin", ignoring=("use_length",))
@@ -135,7 +137,8 @@ def softmin(
     dtype: Literal["float16", "float32", "float64"] | None = None,
 ) -> Value:
     """The softmax of -x / temperature."""
-    return _output(op, op.Softmax(op.Neg(_tempered(op, data, temperature)), axis=axis), dtype)
+    scaled = _tempered(op, _output(op, data, dtype), temperature)
+    return op.Softmax(op.Neg(scaled), axis=axis)
 
 
 @OPS.lowers("SoftmaxActivation")

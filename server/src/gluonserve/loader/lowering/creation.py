@@ -115,30 +115,44 @@ def eye(
     return op.const(np.eye(N, M or N, k, dtype=np.dtype(dtype)))
 
 
-@OPS.lowers("_linspace", ignoring=("ctx", "repeat", "infer_range"))
+@OPS.lowers("_linspace", ignoring=("ctx",))
 def linspace(
     op: Emit,
     *,
     start: float,
-    stop: float | None = None,
-    step: float = 1.0,
+    stop: float,
+    num: int = 50,
+    endpoint: bool = True,
     dtype: Literal["float16", "float32", "float64", "int32", "int64", "int8", "uint8"] = "float32",
 ) -> Value:
-    """As ``_arange``, whose parameters it has."""
-    return arange(op, start=start, stop=stop, step=step, dtype=dtype)
+    """A constant."""
+    step = (stop - start) / max(num - endpoint, 1)
+    return op.const(_converted(start + np.arange(num) * step, kind_of(dtype)))
 
 
 def ramp(op: Emit, count: Dim, start: float, step: float, repeat: int, dtype: DType) -> Value:
-    """``count`` numbers: start, start + step, ..., each ``repeat`` times in a row."""
+    """``count`` numbers: start, start + step, ..., each ``repeat`` times in a row.
+
+    Of an integer type the start and the step are too.
+    """
+    if dtype.numpy.kind in "iu":
+        start, step = int(start), int(step)
     if isinstance(count, int):
         numbers = start + (np.arange(count) // repeat) * step
-        return op.const(numbers.astype(dtype.numpy))
+        return op.const(_converted(numbers, dtype))
     places = op.Range(op.scalar(0), op.scalar(count), op.scalar(1))
     places = op.Div(places, repeat) if repeat != 1 else places
     exact = DType.INT64 if not _fractional(start, step) else DType.FP32
     numbers = op.cast(places, exact)
     numbers = op.Mul(numbers, step) if step != 1 else numbers
     return op.cast(op.Add(numbers, start) if start else numbers, dtype)
+
+
+def _converted(numbers: np.ndarray, dtype: DType) -> np.ndarray:
+    """Numbers cut off and wrapped as C does."""
+    if dtype.numpy.kind in "iu":
+        numbers = numbers.astype(np.int64)
+    return numbers.astype(dtype.numpy)
 
 
 def _fractional(*numbers: float) -> bool:

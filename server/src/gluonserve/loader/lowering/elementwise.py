@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
 OPS = OpTable()
 
+NAN_IN_MAX = "Max of NaN"
+"""What a target lacks whose ``Max`` and ``Min`` answer the second operand beside a NaN."""
+_BYTES = frozenset({DType.INT8, DType.UINT8})
+
 Binary: TypeAlias = "Callable[[Emit, Value, Value], Value]"
 
 
@@ -67,6 +71,35 @@ def logical(op_type: str) -> Binary:
     return combine
 
 
+def arithmetic(op_type: str) -> Binary:
+    """An arithmetic operator; bytes wrap, where engines would saturate them."""
+
+    def compute(op: Emit, left: Value, right: Value) -> Value:
+        if left.dtype not in _BYTES:
+            return op.node(op_type, left, right)[0]
+        wide = op.node(op_type, op.cast(left, DType.INT32), op.cast(right, DType.INT32))[0]
+        low = 0 if left.dtype is DType.UINT8 else 128
+        wrapped = op.Sub(op.Mod(op.Add(wide, low), 256), low)
+        return op.cast(wrapped, left.dtype)
+
+    return compute
+
+
+def extreme(op_type: str) -> Binary:
+    """``Max`` or ``Min``; NaN in either operand wins."""
+
+    def compute(op: Emit, left: Value, right: Value) -> Value:
+        if left.constant is None and right.constant is not None and right.constant.size == 1:
+            left, right = right, left  # engines that overlook NaN do so in the first operand
+        result = op.node(op_type, left, right)[0]
+        known = left.constant is not None and left.constant.size == 1
+        if not left.is_float or known or op.target.has(NAN_IN_MAX):
+            return result
+        return op.Where(op.IsNaN(left), left, result)
+
+    return compute
+
+
 def _plain(op_type: str) -> Binary:
     return lambda op, left, right: op.node(op_type, left, right)[0]
 
@@ -88,15 +121,15 @@ def _wide(
 
 
 BINARY: Mapping[str, Binary] = {
-    "add": _plain("Add"),
-    "sub": _plain("Sub"),
-    "mul": _plain("Mul"),
+    "add": arithmetic("Add"),
+    "sub": arithmetic("Sub"),
+    "mul": arithmetic("Mul"),
     "div": _plain("Div"),
     "mod": modulo,
     "power": power,
     "hypot": hypotenuse,
-    "maximum": _plain("Max"),
-    "minimum": _plain("Min"),
+    "maximum": extreme("Max"),
+    "minimum": extreme("Min"),
     "equal": compared("Equal"),
     "not_equal": compared("NotEqual"),
     "greater": compared("Greater"),

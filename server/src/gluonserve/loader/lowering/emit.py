@@ -275,7 +275,9 @@ class Emit:
         if all(isinstance(dim, int) for dim in wanted) and value.constant is not None:
             return self.Reshape(value, self.shape_vector(wanted))
         vector = self._reshape_vector(value.shape, wanted)
-        return self.node("Reshape", value, vector, types=[(value.dtype, wanted)])[0]
+        empty = 1 if 0 in wanted else None
+        shaped = self.node("Reshape", value, vector, types=[(value.dtype, wanted)], allowzero=empty)
+        return shaped[0]
 
     def expand(self, value: Value, shape: Sequence[Dim]) -> Value:
         """``value`` broadcast to a shape."""
@@ -450,7 +452,7 @@ class Emit:
         if len(unknown) == 1 and 0 not in wanted:
             entries[unknown[0]] = -1
             unknown = []
-        if unknown or any(dim == 0 for dim in wanted):
+        if unknown or 0 in wanted:
             return self.shape_vector(wanted)
         return self.const(np.array(entries, np.int64))
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 OPS = OpTable()
 
 _FIRST, _LAST = -(1 << 63), (1 << 63) - 1
-_EMBEDDING_TYPE = ("dtype", "sparse_grad")
+_EMBEDDING_TYPE = ("dtype", "sparse_grad", "deterministic")
 
 
 @OPS.lowers("slice")
@@ -52,7 +52,7 @@ def slice_like(op: Emit, data: Value, shape_like: Value, *, axes: Dims = ()) -> 
     chosen = axes or tuple(range(min(data.rank, shape_like.rank)))
     for axis in chosen:
         at = data.axis(axis)
-        data = _cut(op, data, at, 0, shape_like.shape[shape_like.axis(axis)])
+        data = _cut(op, data, at, 0, shape_like.shape[at])
     return data
 
 

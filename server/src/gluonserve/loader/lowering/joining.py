@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 
-from gluonserve.errors import InvalidModel
 from gluonserve.loader.lowering.table import OpTable
 
 if TYPE_CHECKING:
@@ -65,14 +64,21 @@ def split_v2(
     at = data.axis(axis)
     whole = data.shape[at]
     if sections:
-        sizes: tuple[Dim, ...] = (whole // sections,) * sections
+        sizes = _sections(whole, sections)
     else:
         starts = indices if indices[:1] == (0,) else (0, *indices)
-        ends = (*starts[1:], whole)
-        sizes = tuple(end - start for start, end in zip(starts, ends, strict=True))
-        if any(isinstance(size, int) and size < 0 for size in sizes):
-            raise InvalidModel(f"indices {indices} in an axis of {whole}")
+        limit = whole if isinstance(whole, int) else starts[-1]
+        ends = (*(min(start, limit) for start in starts[1:]), whole)
+        begins = (0, *ends[:-1])
+        sizes = tuple(end - begin for begin, end in zip(begins, ends, strict=True))
     return _split(op, data, at, sizes, squeeze=squeeze_axis)
+
+
+def _sections(whole: Dim, count: int) -> tuple[Dim, ...]:
+    """Equal parts; where they cannot be, the first ones are longer by one."""
+    if isinstance(whole, int):
+        return tuple(whole // count + (at < whole % count) for at in range(count))
+    return (whole // count,) * count
 
 
 def _split(

@@ -62,6 +62,19 @@ def _register(name: str, compute: Callable[[Emit, Value, Sequence[int], bool], V
         return compute(op, data, over(data, axis, exclude=exclude), keepdims)
 
 
+def _extreme(op_type: str) -> Callable[[Emit, Value, Sequence[int], bool], Value]:
+    """The largest or smallest; NaN among floating-point numbers wins, which engines overlook."""
+
+    def compute(op: Emit, data: Value, axes: Sequence[int], keep: bool) -> Value:
+        extreme = reduced(op, op_type, data, axes, keep=keep)
+        if not data.is_float or not axes:
+            return extreme
+        stray = op.Where(op.IsNaN(data), data, op.scalar(0.0, data.dtype))
+        return op.Add(extreme, reduced(op, "ReduceSum", stray, axes, keep=keep))
+
+    return compute
+
+
 def _plain(op_type: str) -> Callable[[Emit, Value, Sequence[int], bool], Value]:
     return lambda op, data, axes, keep: reduced(op, op_type, data, axes, keep=keep)
 
@@ -86,8 +99,8 @@ def _ignoring_nan(op_type: str, neutral: float) -> Callable[[Emit, Value, Sequen
 
 _register("sum", _plain("ReduceSum"))
 _register("prod", _plain("ReduceProd"))
-_register("max", _plain("ReduceMax"))
-_register("min", _plain("ReduceMin"))
+_register("max", _extreme("ReduceMax"))
+_register("min", _extreme("ReduceMin"))
 _register("mean", mean)
 _register("nansum", _ignoring_nan("ReduceSum", 0.0))
 _register("nanprod", _ignoring_nan("ReduceProd", 1.0))
@@ -198,7 +211,11 @@ def _flat(op: Emit, data: Value, axis: int | None) -> tuple[Value, int]:
 
 
 def _arg(op: Emit, op_type: str, data: Value, axis: int | None, *, keep: bool) -> Value:
+    """A NaN counts as the most extreme of all."""
     flat, at = _flat(op, data, axis)
+    if data.is_float:
+        most = float("inf") if op_type == "ArgMax" else float("-inf")
+        flat = op.Where(op.IsNaN(flat), op.scalar(most, data.dtype), flat)
     places = op.node(op_type, flat, axis=at, keepdims=int(keep))[0]
     if axis is None and keep:
         places = op.reshape(places, (1,) * data.rank)

@@ -86,6 +86,20 @@ def _real(op_type: str) -> Unary:
     return lambda op, data: real(op, data, lambda x: op.node(op_type, x)[0])
 
 
+def _single(op_type: str) -> Unary:
+    """An operator for which engines have no float64 code."""
+
+    def compute(op: Emit, data: Value) -> Value:
+        single = op.node(op_type, op.cast(data, DType.FP32) if _other(data) else data)[0]
+        return op.cast(single, data.dtype)
+
+    return compute
+
+
+def _other(data: Value) -> bool:
+    return data.dtype not in (DType.FP32, DType.FP16)
+
+
 def _scaled(op_type: str, factor: float) -> Unary:
     return lambda op, data: real(op, data, lambda x: op.Mul(op.node(op_type, x)[0], factor))
 
@@ -96,18 +110,18 @@ def _times(factor: float) -> Unary:
 
 UNARY: Mapping[str, Unary] = {
     "abs": _absolute,
-    "arccos": _real("Acos"),
-    "arccosh": _real("Acosh"),
-    "arcsin": _real("Asin"),
-    "arcsinh": _real("Asinh"),
-    "arctan": _real("Atan"),
-    "arctanh": _real("Atanh"),
+    "arccos": _single("Acos"),
+    "arccosh": _single("Acosh"),
+    "arcsin": _single("Asin"),
+    "arcsinh": _single("Asinh"),
+    "arctan": _single("Atan"),
+    "arctanh": _single("Atanh"),
     "cbrt": cube_root,
     "ceil": _kept("Ceil"),
     "cos": _real("Cos"),
-    "cosh": _real("Cosh"),
+    "cosh": _single("Cosh"),
     "degrees": _times(180 / math.pi),
-    "erf": _real("Erf"),
+    "erf": _single("Erf"),
     "exp": _real("Exp"),
     "expm1": lambda op, data: real(op, data, lambda x: op.Sub(op.Exp(x), 1.0)),
     "fix": truncate,
@@ -128,11 +142,11 @@ UNARY: Mapping[str, Unary] = {
     "sigmoid": _real("Sigmoid"),
     "sign": lambda op, data: op.Sign(data),
     "sin": _real("Sin"),
-    "sinh": _real("Sinh"),
-    "softsign": _real("Softsign"),
+    "sinh": _single("Sinh"),
+    "softsign": _single("Softsign"),
     "sqrt": _real("Sqrt"),
     "square": lambda op, data: op.Mul(data, data),
-    "tan": _real("Tan"),
+    "tan": _single("Tan"),
     "tanh": _real("Tanh"),
     "trunc": truncate,
 }
