@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from gluonserve.batching.selfcheck import FREE_SIZES, generate_rows
 from gluonserve.errors import ExecutionFailed, GluonserveError
+from gluonserve.repository.layout import Unusable, find
 from gluonserve.repository.opening import open_source
 from gluonserve.repository.samples import compare, prepared, read_samples, replay, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from pathlib import Path
 
     import numpy as np
 
@@ -20,7 +24,6 @@ if TYPE_CHECKING:
     from gluonserve.repository.opening import Opened
     from gluonserve.repository.samples import OutputError, Samples
 
-TOLERANCE = 1e-4
 _ROWS = 4
 
 
@@ -88,6 +91,24 @@ def verify(
                 yield _comparison(source, engine, "live MXNet", error, allowed)
     finally:
         opened.close()
+
+
+def verify_all(
+    path: Path, *, live: bool, tolerance: float | None = None, **settings: object
+) -> Iterator[Comparison]:
+    """Verify every model under ``path``, under these settings; one that fails hides no other."""
+    for source in find(path):
+        if isinstance(source, Unusable):
+            yield _failed(source.name, source.version or 0, source.reason)
+            continue
+        try:
+            yield from verify(changed(source, **settings), live=live, tolerance=tolerance)
+        except GluonserveError as error:
+            yield _failed(source.name, source.version, str(error))
+
+
+def _failed(model: str, version: int, why: str) -> Comparison:
+    return Comparison(model, version, "", "", "", math.inf, math.inf, 0.0, why)
 
 
 def _against_mxnet(

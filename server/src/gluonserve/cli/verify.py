@@ -8,13 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gluonserve.cli import rendering
-from gluonserve.errors import InvalidModel
-from gluonserve.repository.layout import ModelSource, find
-from gluonserve.verification import changed, mxnet_installed, verify
+from gluonserve.verification import mxnet_installed, verify_all
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from gluonserve.verification import Comparison
 
 
@@ -44,7 +40,7 @@ def command(
     Exit code 1 says that an output differs by more than the tolerance.
     """
     asked = mxnet_installed() if live is None else live
-    compared = _compared(path, engine, live=asked, tolerance=tolerance)
+    compared = verify_all(path, live=asked, tolerance=tolerance, **engine)
     found = list(rendering.with_status(compared, "comparing"))
     if as_json:
         rendering.print_json([one.as_json() for one in found])
@@ -62,13 +58,6 @@ def command(
         ]
         rendering.console().print(rendering.table("", columns, map(_row, found)))
     ctx.exit(0 if all(one.passed for one in found) else 1)
-
-
-def _compared(path: Path, engine: dict[str, Any], **how: Any) -> Iterator[Comparison]:
-    for source in find(path):
-        if not isinstance(source, ModelSource):
-            raise InvalidModel(f"{source.name}: {source.reason}")
-        yield from verify(changed(source, **engine), **how)
 
 
 def _row(one: Comparison) -> list[str]:
