@@ -8,6 +8,7 @@ all the same is compiled again before its next run: see ``shapes.py`` for why.
 from __future__ import annotations
 
 import re
+import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,8 @@ from gluonserve.executors.weights import borrowed, let_pages_go, weights_as_inpu
 from gluonserve.loader.importing import Target
 from gluonserve.tensors import DType
 
+# Importing openvino reports that to Intel, from a forked process; without this package it cannot.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 try:
     import openvino
 except ImportError as missing:
