@@ -1,6 +1,6 @@
 """The engine without a server, for notebooks, tests and other servers.
 
->>> import gluonserve
+>>> import gluonserve, numpy as np
 >>> model = gluonserve.load("models/lenet_digits")
 >>> images = np.zeros((2, 28, 28, 1), np.uint8)
 >>> {name: answer.shape for name, answer in model(data=images).items()}

@@ -1,0 +1,175 @@
+"""``gluonserve.load``: the engine without a server."""
+
+from __future__ import annotations
+
+import doctest
+import importlib.metadata
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import networks
+import numpy as np
+import onnx
+import pytest
+
+import gluonserve
+from gluonserve import library
+from gluonserve.errors import BackendUnavailable, InvalidConfig, InvalidModel, InvalidRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def network() -> networks.Network:
+    return networks.convolution()
+
+
+@pytest.fixture
+def model(network: networks.Network, tmp_path: Path) -> Iterator[library.Model]:
+    with gluonserve.load(*network.export(tmp_path)) as loaded:
+        yield loaded
+
+
+def test_package_exports_what_it_says() -> None:
+    assert gluonserve.__all__ == ["Model", "__version__", "load"]
+    assert gluonserve.Model is library.Model
+    assert gluonserve.__version__ == importlib.metadata.version("gluonserve")
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        gluonserve.nothing  # noqa: B018 (the access is the test)
+
+
+def test_package_alone_imports_no_engine() -> None:
+    code = "import gluonserve, sys; print(sorted({'numpy', 'onnx', 'openvino'} & set(sys.modules)))"
+
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert shown.stdout.strip() == "[]"
+
+
+def test_example_in_the_docstring_is_true(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+    assert doctest.testmod(library).failed == 0
+    assert doctest.testmod(library).attempted > 0
+
+
+def test_arrays_in_arrays_out(model: library.Model, network: networks.Network) -> None:
+    inputs = network.draw(3)
+    (right,) = network.compute(**inputs)
+
+    by_keyword, by_mapping = model(**inputs), model(inputs)
+
+    assert list(by_keyword) == ["pool_output"]
+    np.testing.assert_allclose(by_keyword["pool_output"], right, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(by_mapping["pool_output"], by_keyword["pool_output"])
+
+
+def test_answers_own_their_memory(model: library.Model, network: networks.Network) -> None:
+    first = model(network.draw(2))["pool_output"]
+    kept = first.copy()
+
+    model(network.draw(2))
+
+    assert first.flags.owndata
+    np.testing.assert_array_equal(first, kept)
+
+
+def test_types_are_converted_as_mxnet_converts_arrays(model: library.Model) -> None:
+    whole = np.arange(192).reshape(1, 8, 6, 4)
+
+    answers = [model(data=given)["pool_output"] for given in (whole, whole.tolist(), whole * 1.0)]
+
+    expected = model(data=whole.astype(np.float32))["pool_output"]
+    for answer in answers:
+        np.testing.assert_array_equal(answer, expected)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ({}, "missing input 'data'"),
+        ({"data": np.zeros((1, 8, 6, 4)), "more": 1}, "unexpected input 'more'"),
+        (
+            {"data": np.zeros((1, 5, 6, 4))},
+            r"'data'.* expected \[-1, 8, -1, -1\], got \[1, 5, 6, 4\]",
+        ),
+        ({"data": np.zeros(3)}, r"'data'.* got \[3\]"),
+        ({"data": "seven"}, "input 'data': not an array of numbers"),
+        ({"data": [[1], [2, 3]]}, "input 'data': not an array of numbers"),
+    ],
+    ids=["missing", "unknown", "shape", "rank", "text", "ragged"],
+)
+def test_wrong_inputs_are_named(
+    model: library.Model, inputs: dict[str, object], message: str
+) -> None:
+    with pytest.raises(InvalidRequest, match=message):
+        model(inputs)
+
+
+def test_stated_shapes_and_types_hold(tmp_path: Path) -> None:
+    symbol, _ = networks.activations().export(tmp_path)
+
+    with gluonserve.load(symbol, inputs={"data": ("fp16", [-1, 2])}) as model:
+        answers = model(data=[[1, -1]])
+
+    assert [spec.shape for spec in model.signature.inputs] == [(-1, 2)]
+    assert answers["zz_output"].dtype == np.float16
+    np.testing.assert_array_equal(answers["zz_output"], [[1, 0]])
+
+
+def test_engine_can_be_named(network: networks.Network, tmp_path: Path) -> None:
+    with gluonserve.load(*network.export(tmp_path), executor="onnxruntime") as model:
+        assert model.executor.description["executor"] == "onnxruntime"
+        assert model(network.draw(0))["pool_output"].shape[0] == 0
+
+
+def test_directory_is_loaded_as_its_settings_say(tmp_path: Path) -> None:
+    networks.convolution().export(tmp_path)
+    (tmp_path / "model.toml").write_text(
+        'executor = "onnxruntime"\n[[outputs]]\nindex = 0\nname = "maxima"\n'
+    )
+
+    with gluonserve.load(tmp_path) as model:
+        assert model.executor.description["executor"] == "onnxruntime"
+        assert [spec.name for spec in model.signature.outputs] == ["maxima"]
+    with gluonserve.load(tmp_path, executor="openvino") as model:
+        assert model.executor.description["executor"] == "openvino"
+        assert [spec.name for spec in model.signature.outputs] == ["maxima"]
+
+
+def test_wrong_arguments_are_clear(network: networks.Network, tmp_path: Path) -> None:
+    files = network.export(tmp_path)
+
+    with pytest.raises(InvalidConfig, match="executor"):
+        gluonserve.load(*files, executor="caffe")
+    with pytest.raises(InvalidConfig, match="datatype"):
+        gluonserve.load(*files, inputs={"data": ("FP99", None)})
+    with pytest.raises(InvalidConfig, match="'pixels'"):
+        gluonserve.load(*files, inputs={"pixels": ("FP32", None)})
+    with pytest.raises(InvalidModel, match=r"absent-symbol\.json"):
+        gluonserve.load(tmp_path / "absent-symbol.json")
+    with pytest.raises(BackendUnavailable, match="TensorRT"):
+        gluonserve.load(*files, device="tensorrt")
+
+
+def test_network_leaves_as_an_onnx_file(
+    model: library.Model, network: networks.Network, tmp_path: Path
+) -> None:
+    path = tmp_path / "net.onnx"
+
+    model.save_onnx(path)
+
+    assert path.read_bytes() == model.to_onnx()
+    onnx.checker.check_model(onnx.load(path), full_check=True)
+
+
+def test_close_is_idempotent(network: networks.Network, tmp_path: Path) -> None:
+    model = gluonserve.load(*network.export(tmp_path))
+
+    model.close()
+    model.close()
