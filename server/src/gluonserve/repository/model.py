@@ -133,7 +133,7 @@ class ModelVersion:
     def properties(self) -> dict[str, str]:
         """Facts for people: engine, batching, what was found when it was loaded."""
         batching = "on" if self.batched else f"off: {self.signature.why or 'settings say so'}"
-        facts = {**self.description, "batching": batching}
+        facts = {**_engine_facts(self.description), "batching": batching}
         if self.settings.description:
             facts["description"] = self.settings.description
         if self.notes:
@@ -161,7 +161,7 @@ class ModelVersion:
             self._log.warning("model note", note=note)
         seconds = round((self.recorder.load_ns or 0) / 1e9, 3)
         self._move(ModelState.READY)
-        self._log.info("model ready", seconds=seconds, **self.description)
+        self._log.info("model ready", seconds=seconds, **_engine_facts(self.description))
 
     def _move(self, state: ModelState, reason: str = "") -> None:
         """The one place where the state changes."""
@@ -170,3 +170,10 @@ class ModelVersion:
         self.state, self.reason = state, reason
         if self._changed is not None:
             self._changed(self)
+
+
+def _engine_facts(description: Mapping[str, str]) -> dict[str, str]:
+    """An executor's description with its version under a name that is not the model's."""
+    return {
+        "executor_version" if key == "version" else key: fact for key, fact in description.items()
+    }
