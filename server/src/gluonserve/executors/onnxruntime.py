@@ -60,15 +60,18 @@ def open_session(imported: Imported, options: ExecutorOptions) -> OnnxRuntimeExe
     kept = _supply(settings, lowered)
     structure = weights_declared_external(lowered).SerializeToString()
     try:
-        session = onnxruntime.InferenceSession(structure, settings, providers=_providers(gpu))
+        session = onnxruntime.InferenceSession(
+            structure,
+            settings,
+            providers=_providers(gpu),
+            enable_fallback=0,  # it would go on without the GPU, and tell nobody but the terminal
+        )
     except Exception as error:  # its binding has a class of exception for each status code
+        if gpu is not None and "CUDA" in str(error):
+            raise _cuda_failed(options.device) from error
         raise UnsupportedModel(f"onnxruntime does not take this network: {error}") from error
     if gpu is not None and CUDA not in session.get_providers():
-        raise BackendUnavailable(
-            f"device {options.device!r} could not be opened by onnxruntime "
-            f"{onnxruntime.__version__}: its log says which library or device is missing; "
-            f"{_HOW_TO_GET_CUDA}"
-        )
+        raise _cuda_failed(options.device)
     let_pages_go(lowered.weights.values())
     return OnnxRuntimeExecutor(imported.signature, options, session, kept)
 
@@ -239,6 +242,13 @@ def _check_cuda(device: str) -> None:
             f"{onnxruntime.__version__} here has only "
             f"{', '.join(onnxruntime.get_available_providers())}: {_HOW_TO_GET_CUDA}"
         )
+
+
+def _cuda_failed(device: str) -> BackendUnavailable:
+    return BackendUnavailable(
+        f"device {device!r} could not be opened by onnxruntime {onnxruntime.__version__}: its log "
+        f"says which library or device is missing; {_HOW_TO_GET_CUDA}"
+    )
 
 
 def _providers(gpu: int | None) -> list[Any]:
