@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from gluonserve.loader.lowering import dims
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from gluonserve.loader.hints import InputHint
     from gluonserve.loader.lowering.dims import Dim
@@ -18,17 +18,23 @@ BATCH = "batch"
 
 
 def batch_facts(
-    shapes: Mapping[str, tuple[Dim, ...]], hints: Mapping[str, InputHint]
+    shapes: Mapping[str, tuple[Dim, ...]],
+    hints: Mapping[str, InputHint],
+    coupled: Collection[str] = (),
 ) -> dict[str, Dim]:
     """The free dimensions that are ``batch``, given what inputs are known to be.
 
     Axis 0 of each input counts rows unless settings say otherwise. Where the graph ties axis 0 of
     one input to another axis of a second one (lengths of shape (N,) beside data of shape
-    (T, N, C)), the tie decides, so that no input has two such axes.
+    (T, N, C)), the tie decides, so that no input has two such axes. A dimension along which an
+    operator couples elements (the steps of a recurrent layer) counts rows only if settings say so.
     """
     chosen: dict[str, Dim] = {}
     wanted = {name: _wanted(shape, hints.get(name)) for name, shape in shapes.items()}
     votes = Counter(text for text in wanted.values() if text is not None)
+    for symbol in votes.keys() & coupled:
+        if not _explicit(symbol, wanted, hints):
+            del votes[symbol]
     for symbol in sorted(votes, key=lambda text: (-_explicit(text, wanted, hints), -votes[text])):
         trial = {**chosen, symbol: dims.free(BATCH)}
         if not any(_twice(shape, trial) for shape in shapes.values()):

@@ -145,7 +145,7 @@ def _settled(
             continue
         if batched:
             return _without_holes(built)
-        _merge(learned, axes.batch_facts(current, hints), symbols)
+        _merge(learned, axes.batch_facts(current, hints, built.build.coupled), symbols)
         batched = True
     raise InvalidModel("the shapes of the inputs do not settle")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from onnx import ModelProto, TensorProto, helper
+from onnx import ModelProto, NodeProto, TensorProto, helper
 
 from gluonserve.errors import UnsupportedModel
 from gluonserve.loader.lowering.emit import value_info
@@ -14,7 +14,7 @@ from gluonserve.loader.params import Params
 from gluonserve.tensors import DType
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -92,8 +92,11 @@ def lowered(
     """The ONNX model of a finished pass; ``names`` are its outputs'."""
     kept: dict[str, np.ndarray] = {}
     outputs = _named_outputs(built, names)
+    nodes, read = _live(built.op.scope.nodes, names)
     initializers = []
     for name in built.build.used:
+        if name not in read:
+            continue
         array = built.build.arrays[name]
         tensor = TensorProto(name=name, data_type=ONNX_TYPE[DType.of(array.dtype)])
         tensor.dims.extend(array.shape)
@@ -106,7 +109,7 @@ def lowered(
             kept[name] = array
         initializers.append(tensor)
     graph = helper.make_graph(
-        built.op.scope.nodes,
+        nodes,
         "network",
         [value_info(value) for value in built.inputs],
         outputs,
@@ -126,6 +129,27 @@ def _named_outputs(built: Built, names: Sequence[str]) -> list[object]:
         built.op.answer(value, name)
         infos.append(value_info(value, name))
     return infos
+
+
+def _live(nodes: Sequence[NodeProto], outputs: Sequence[str]) -> tuple[list[NodeProto], set[str]]:
+    """The nodes that outputs need, and every name that they read."""
+    read = set(outputs)
+    kept = []
+    for node in reversed(nodes):
+        if not read.isdisjoint(node.output):
+            read.update(_reads(node))
+            kept.append(node)
+    return kept[::-1], read
+
+
+def _reads(node: NodeProto) -> Iterator[str]:
+    """The names that a node reads, bodies of loops and branches included."""
+    yield from node.input
+    for attribute in node.attribute:
+        if attribute.HasField("g"):
+            yield from (output.name for output in attribute.g.output)
+            for inner in attribute.g.node:
+                yield from _reads(inner)
 
 
 def _embed(tensor: TensorProto, array: np.ndarray) -> None:

@@ -68,6 +68,8 @@ class Build:
     sources: dict[str, tuple[Value, int, Scope]] = field(default_factory=dict)
     names: dict[str, int] = field(default_factory=dict)
     constants: dict[tuple[str, tuple[int, ...], bytes], Value] = field(default_factory=dict)
+    coupled: set[str] = field(default_factory=set)
+    """Free dimensions along which elements depend on each other; those cannot count rows."""
     parameters: dict[str, str] = field(default_factory=dict)
     """Which of the constants are stored parameters, and their names there."""
     node: Node | None = None
@@ -248,6 +250,11 @@ class Emit:
             self._build.learned.setdefault(*fact)
         return one if isinstance(one, int) else other if isinstance(other, int) else one
 
+    def couple(self, *shape: Dim) -> None:
+        """Say that elements along these dimensions depend on each other: they cannot be rows."""
+        for dim in shape:
+            self._build.coupled |= dims.symbols(dim)
+
     def same_shape(self, *values: Value, what: str = "shapes") -> Shape:
         """The common shape of values that the operator wants alike."""
         shape = values[0].shape
@@ -257,6 +264,14 @@ class Emit:
             label = f"{what}: {shape} and {value.shape} differ"
             shape = tuple(self.equate(a, b, label) for a, b in zip(shape, value.shape, strict=True))
         return shape
+
+    def quotient(self, top: Value, bottom: Operand, *, floor: bool = True) -> Value:
+        """Integers divided, rounded down (or towards zero).
+
+        The remainder goes first: engines may turn a division into a product that is rounded.
+        """
+        rest = self.Mod(top, bottom, fmod=None if floor else 1)
+        return self.Div(self.Sub(top, rest), bottom)
 
     def shaped(self, value: Value, shape: Shape) -> Value:
         """The same value, known to have this shape (from what :meth:`same_shape` learnt)."""
@@ -272,8 +287,8 @@ class Emit:
         if wanted == value.shape:
             return value
         self.equate(dims.product(value.shape), dims.product(wanted), f"{value.shape} as {wanted}")
-        if all(isinstance(dim, int) for dim in wanted) and value.constant is not None:
-            return self.Reshape(value, self.shape_vector(wanted))
+        if value.constant is not None and all(isinstance(dim, int) for dim in wanted):
+            return self._viewed(value, tuple(self.static(dim, "a constant") for dim in wanted))
         vector = self._reshape_vector(value.shape, wanted)
         empty = 1 if 0 in wanted else None
         shaped = self.node("Reshape", value, vector, types=[(value.dtype, wanted)], allowzero=empty)
@@ -368,6 +383,16 @@ class Emit:
         self._build.arrays[name] = elements
         return Value(name, kind, elements.shape, constant=elements)
 
+    def _viewed(self, value: Value, shape: tuple[int, ...]) -> Value:
+        """A constant in another shape: the same bytes, so that a stored one stays in its file."""
+        elements = np.reshape(np.asarray(value.constant), shape)
+        if elements.nbytes <= _SHARED_BYTES:
+            return self.const(elements)
+        view = self._constant(elements, value.dtype)
+        if value.name in self._build.parameters:
+            self._build.parameters[view.name] = self._build.parameters[value.name]
+        return view
+
     def _operands(self, inputs: Iterable[Operand]) -> list[Value | None]:
         given = list(inputs)
         like = next((one.dtype for one in given if isinstance(one, Value)), DType.INT64)
@@ -436,11 +461,7 @@ class Emit:
             return self.length(dims.free(atom.name))
         if isinstance(atom, dims.Larger):
             return self.Max(self.length(atom.one), self.length(atom.other))
-        return self._floor_quotient(self.length(atom.top), self.length(atom.bottom))
-
-    def _floor_quotient(self, top: Value, bottom: Value) -> Value:
-        """ONNX divides integers towards zero: take the remainder, which has the divisor's sign."""
-        return self.Div(self.Sub(top, self.Mod(top, bottom)), bottom)
+        return self.quotient(self.length(atom.top), self.length(atom.bottom))
 
     def _reshape_vector(self, source: Shape, wanted: Shape) -> Value:
         """``wanted`` in ONNX's terms: 0 copies a dimension, one -1 is inferred."""

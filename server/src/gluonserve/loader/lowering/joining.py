@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
-
 
 from gluonserve.loader.lowering.table import OpTable
 
@@ -26,8 +26,8 @@ def concat(op: Emit, *data: Value, dim: int = 1) -> Value:
 
 @OPS.lowers("_rnn_param_concat", ignoring=("num_args",))
 def rnn_param_concat(op: Emit, *data: Value, dim: int = 1) -> Value:
-    """As ``Concat``: the flat parameters of a recurrent layer."""
-    return concat(op, *data, dim=dim)
+    """As ``Concat``; ``RNN`` takes the pieces from where they lie, so nothing is copied."""
+    return replace(concat(op, *data, dim=dim), parts=data)
 
 
 @OPS.lowers("stack", ignoring=("num_args",))

@@ -45,7 +45,8 @@ class Value:
 
     ``reads_data`` says that some model input's values (not only its shape) reach it. ``constant``
     holds its elements where they are known at import; ``content`` those of a short vector of
-    integers that may be symbolic, as the shape of a tensor is.
+    integers that may be symbolic, as the shape of a tensor is. ``parts`` are what a vector was
+    joined from, where its users want them apart again.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Value:
     reads_data: bool = False
     constant: np.ndarray | None = field(default=None, repr=False)
     content: tuple[Dim, ...] | None = field(default=None, repr=False)
+    parts: tuple[Value, ...] = field(default=(), repr=False)
 
     @property
     def rank(self) -> int:
