@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gluonserve.repository.loading import Loaded
+    from gluonserve.repository.samples import Samples
     from gluonserve.tensors import TensorSpec
 
 
@@ -64,37 +66,32 @@ def inspect_source(source: ModelSource) -> Report:
     files = {"symbol": source.symbol, "params": source.params, "samples": source.samples}
     named = {kind: str(file) if file else None for kind, file in files.items()}
     report = Report(source.name, source.version, named, notes=list(source.notes))
-    _read_files(source, report)
-    if not report.problems:
-        _try(report, lambda: _import(source, report))
+    readable = _try(report, lambda: _count_operators(source, report))
+    readable &= _try(report, lambda: _read_params(source))
+    samples: list[Samples] = []
+    _try(report, lambda: samples.extend(_samples(source)))
+    if readable:
+        _try(report, lambda: _import(source, next(iter(samples), None), report))
     if not report.problems:
         _try(report, lambda: _load(source, report))
     return report
 
 
-def _read_files(source: ModelSource, report: Report) -> None:
-    """Every file by itself, so that one broken file does not hide another."""
-
-    def symbol() -> None:
-        counts: dict[str, int] = {}
-        for node in read_symbol(source.symbol).operators():
-            counts[node.op] = counts.get(node.op, 0) + 1
-        report.operators = dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
-
-    def params() -> None:
-        if source.params is not None:
-            read_params(source.params).close()
-
-    def samples() -> None:
-        if source.samples is not None:
-            read_samples(source.samples)
-
-    for read in (symbol, params, samples):
-        _try(report, read)
+def _count_operators(source: ModelSource, report: Report) -> None:
+    counts = Counter(node.op for node in read_symbol(source.symbol).operators())
+    report.operators = dict(counts.most_common())
 
 
-def _import(source: ModelSource, report: Report) -> None:
-    samples = read_samples(source.samples) if source.samples is not None else None
+def _read_params(source: ModelSource) -> None:
+    if source.params is not None:
+        read_params(source.params).close()
+
+
+def _samples(source: ModelSource) -> list[Samples]:
+    return [] if source.samples is None else [read_samples(source.samples)]
+
+
+def _import(source: ModelSource, samples: Samples | None, report: Report) -> None:
     imported = import_source(source, samples)
     facts = imported.facts()
     report.inputs, report.outputs = imported.signature.inputs, imported.signature.outputs
@@ -125,11 +122,14 @@ def _batching(loaded: Loaded) -> str:
     return f"up to {loaded.policy.max_rows} rows{delay}"
 
 
-def _try(report: Report, step: Callable[[], None]) -> None:
+def _try(report: Report, step: Callable[[], object]) -> bool:
+    """Whether the step went well; what went wrong is kept, so that one fault hides no other."""
     try:
         step()
     except GluonserveError as error:
         report.problems.append(str(error))
+        return False
+    return True
 
 
 def _tensor(spec: TensorSpec) -> dict[str, Any]:

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gluonserve.errors import InvalidRequest
+from gluonserve.pictures import (
+    Detection,
+    Pixels,
+    detections,
+    draw_detections,
+    is_detection_output,
+    read_picture,
+)
+from gluonserve.tensors import DType, TensorSpec
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+GREY_RAW = TensorSpec("data", DType.UINT8, (-1, 4, 6, 1))
+COLOUR = TensorSpec("data", DType.FP32, (-1, 3, 4, 6))
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    """Six by four; red grows to the right, green downwards, blue is 255."""
+    values = np.zeros((4, 6, 3), np.uint8)
+    values[..., 0] = np.arange(6) * 10
+    values[..., 1] = np.arange(4)[:, None] * 20
+    values[..., 2] = 255
+    path = tmp_path / "picture.png"
+    Image.fromarray(values).save(path)
+    return path
+
+
+def test_channels_first_floats_get_zero_to_one(picture: Path) -> None:
+    row = read_picture(picture, COLOUR)
+
+    assert row.shape == (1, 3, 4, 6)
+    assert row.dtype == np.float32
+    assert row[0, 0, 0, 5] == pytest.approx(50 / 255)
+    assert row[0, 2].min() == 1
+
+
+def test_channels_last_get_raw_values_in_grey(picture: Path) -> None:
+    row = read_picture(picture, GREY_RAW)
+
+    assert row.shape == (1, 4, 6, 1)
+    assert row.dtype == np.uint8
+    assert row.max() > 1
+
+
+def test_imagenet_normalisation_is_per_channel(picture: Path) -> None:
+    row = read_picture(picture, COLOUR, Pixels.IMAGENET)
+
+    assert row[0, 2, 0, 0] == pytest.approx((1 - 0.406) / 0.225, rel=1e-5)
+
+
+def test_picture_is_resized_to_the_input(picture: Path) -> None:
+    row = read_picture(picture, TensorSpec("data", DType.FP32, (-1, 1, 8, 8)))
+
+    assert row.shape == (1, 1, 8, 8)
+
+
+def test_free_sizes_take_the_picture_as_it_is(picture: Path) -> None:
+    row = read_picture(picture, TensorSpec("data", DType.FP32, (-1, 3, -1, -1)))
+
+    assert row.shape == (1, 3, 4, 6)
+
+
+def test_whole_numbers_are_only_raw(picture: Path) -> None:
+    with pytest.raises(InvalidRequest, match="can only be raw"):
+        read_picture(picture, GREY_RAW, Pixels.UNIT)
+
+
+def test_an_input_of_another_shape_takes_no_pictures(picture: Path) -> None:
+    with pytest.raises(InvalidRequest, match="does not hold pictures"):
+        read_picture(picture, TensorSpec("tokens", DType.FP32, (-1, 128)))
+
+
+def test_a_file_that_is_no_picture_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "picture.png"
+    path.write_bytes(b"no picture")
+
+    with pytest.raises(InvalidRequest, match=r"picture\.png: not a picture"):
+        read_picture(path, COLOUR)
+
+
+def test_detections_leave_out_filling_and_low_scores_best_first() -> None:
+    rows = np.array(
+        [
+            [2, 0.6, 0.1, 0.2, 0.3, 0.4],
+            [-1, 0.9, 0, 0, 1, 1],
+            [1, 0.8, 0, 0, 1, 1],
+            [1, 0.2, 0, 0, 1, 1],
+        ]
+    )
+
+    found = detections(rows, threshold=0.5)
+
+    assert [(one.label, one.score) for one in found] == [(1, 0.8), (2, 0.6)]
+    assert found[1].corners == pytest.approx((0.1, 0.2, 0.3, 0.4))
+
+
+def test_boxes_are_drawn_where_they_were_found(picture: Path, tmp_path: Path) -> None:
+    target = tmp_path / "drawn.png"
+
+    draw_detections(picture, [Detection(0, 0.9, (0.5, 0.5, 1.0, 1.0))], {0: "three"}, target)
+
+    with Image.open(target) as drawn:
+        pixels = np.asarray(drawn)
+    changed = (pixels == np.array([0xE6, 0x19, 0x4B])).all(axis=2)
+    assert changed[:, pixels.shape[1] // 2 + 2].any()
+    assert not changed[:, : pixels.shape[1] // 2 - 2].any()
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"), [((2, 100, 6), True), ((2, 100, 4), False), ((2, 6), False)], ids=str
+)
+def test_detection_outputs_are_known_by_their_shape(shape: tuple[int, ...], expected: bool) -> None:
+    assert is_detection_output(np.zeros(shape, np.float32)) is expected
