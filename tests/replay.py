@@ -101,7 +101,9 @@ def imported(case: Case, *, free: bool = False) -> Imported:
     """The case's network; ``free`` leaves every dimension of its inputs open."""
     hints = {
         name: InputHint(
-            dtype=DType.of(array.dtype), shape=(-1,) * array.ndim if free else array.shape
+            dtype=DType.of(array.dtype),
+            shape=(-1,) * array.ndim if free else array.shape,
+            batch_axis="none" if free else None,
         )
         for name, array in case.data.items()
     }

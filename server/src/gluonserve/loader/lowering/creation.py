@@ -141,7 +141,7 @@ def ramp(op: Emit, count: Dim, start: float, step: float, repeat: int, dtype: DT
         numbers = start + (np.arange(count) // repeat) * step
         return op.const(_converted(numbers, dtype))
     places = op.Range(op.scalar(0), op.scalar(count), op.scalar(1))
-    places = op.Div(places, repeat) if repeat != 1 else places
+    places = op.quotient(places, repeat) if repeat != 1 else places
     exact = DType.INT64 if not _fractional(start, step) else DType.FP32
     numbers = op.cast(places, exact)
     numbers = op.Mul(numbers, step) if step != 1 else numbers

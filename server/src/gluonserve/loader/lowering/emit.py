@@ -51,6 +51,11 @@ class Scope:
         """How many graphs this one stands inside."""
         return 0 if self.parent is None else self.parent.depth + 1
 
+    @property
+    def outermost(self) -> Scope:
+        """The graph of the model itself."""
+        return self if self.parent is None else self.parent.outermost
+
 
 @dataclass(slots=True)
 class Build:
@@ -429,15 +434,19 @@ class Emit:
 
     def _home(self, dim: Dim) -> Scope:
         """The innermost scope that shows a free dimension of ``dim``."""
-        missing = sorted(dims.symbols(dim) - self._build.sources.keys())
-        if missing:
-            raise UnknownDimension("a shape", frozenset(missing))
-        homes = [self._build.sources[name][2] for name in sorted(dims.symbols(dim))]
-        return max(homes, key=lambda scope: scope.depth)
+        names = dims.symbols(dim)
+        missing = {name for name in names if name not in self._build.sources}
+        unknown = {name for name in missing if not name.startswith(HOLE)}
+        if unknown:
+            raise UnknownDimension("a shape", frozenset(unknown))
+        homes = [self._build.sources[name][2] for name in sorted(names - missing)]
+        return max([*homes, self.scope.outermost], key=lambda scope: scope.depth)
 
     def _computed(self, dim: Dim) -> Value:
         """The nodes that compute a symbolic dimension, as a tensor of shape ``(1,)``."""
         name = _free_name(dim)
+        if name is not None and name not in self._build.sources:
+            return self.const([1])  # a hole: this pass is to learn what fills it
         if name is not None:
             value, axis, _ = self._build.sources[name]
             return self.Shape(value, start=axis, end=axis + 1)

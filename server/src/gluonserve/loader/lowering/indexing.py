@@ -160,7 +160,10 @@ def slice_assign(
     op: Emit, lhs: Value, rhs: Value, *, begin: OptDims, end: OptDims, step: OptDims = ()
 ) -> Value:
     """The left tensor with a slice replaced."""
-    places = op.const(_sliced_places(op, lhs, begin, end, step))
+    chosen = _sliced_places(op, lhs, begin, end, step)
+    if not chosen.size:
+        return lhs
+    places = op.const(chosen)
     values = op.reshape(rhs, (dims.product(rhs.shape),))
     flat = op.reshape(lhs, (dims.product(lhs.shape),))
     return op.reshape(op.ScatterElements(flat, places, values, axis=0), lhs.shape)
@@ -178,14 +181,18 @@ def slice_assign_scalar(
 
 
 def whole(op: Emit, indices: Value, size: Dim, mode: str) -> Value:
-    """Indices as int64: fractions cut off, then clipped to ``size``, wrapped, or left alone."""
+    """Indices as int64: fractions cut off, then clipped to ``size``, wrapped, or left alone.
+
+    An empty axis counts as one of size 1: a division by zero would end the process.
+    """
     chosen = op.cast(indices, DType.INT64)
     if mode == "clip":
         return op.Min(op.Max(chosen, 0), op.scalar(size - 1))
-    return op.Mod(chosen, op.scalar(size)) if mode == "wrap" else chosen
+    return op.Mod(chosen, op.scalar(dims.larger(size, 1))) if mode == "wrap" else chosen
 
 
 def _index_rows(op: Emit, indices: Value) -> Value:
+    op.static(indices.shape[0], "how many axes the indices are for")
     turned = op.transpose(indices, (*range(1, indices.rank), 0))
     return op.cast(turned, DType.INT64)
 

@@ -76,9 +76,7 @@ def split_v2(
 
 def _sections(whole: Dim, count: int) -> tuple[Dim, ...]:
     """Equal parts; where they cannot be, the first ones are longer by one."""
-    if isinstance(whole, int):
-        return tuple(whole // count + (at < whole % count) for at in range(count))
-    return (whole // count,) * count
+    return tuple((whole + count - 1 - at) // count for at in range(count))
 
 
 def _split(

@@ -85,7 +85,7 @@ def mean(op: Emit, data: Value, axes: Sequence[int], keep: bool) -> Value:
         return reduced(op, "ReduceMean", data, axes, keep=keep)
     total = reduced(op, "ReduceSum", op.cast(data, DType.INT64), axes, keep=keep)
     count = op.scalar(dims.product(data.shape[axis] for axis in axes))
-    return op.cast(op.Div(total, count), data.dtype)
+    return op.cast(op.quotient(total, count, floor=False), data.dtype)
 
 
 def _ignoring_nan(op_type: str, neutral: float) -> Callable[[Emit, Value, Sequence[int], bool], Value]:

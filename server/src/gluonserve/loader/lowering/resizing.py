@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from gluonserve.loader.lowering.values import Value
 
 OPS = OpTable()
+
+_FINEST_SCALE = 10000
+"""Scales are decimal fractions that float32 has blurred; MXNet's product rounds back to them."""
 
 
 @OPS.lowers("Pad")
@@ -84,6 +88,8 @@ def bilinear_resize(
         wanted = (height, width)
     else:
         scales = (scale_height or 1.0, scale_width or 1.0)
+        if mode == "odd_scale":
+            sizes = tuple(op.static(size, "mode='odd_scale'") for size in sizes)
         wanted = tuple(_resized(mode, *pair) for pair in zip(sizes, scales, strict=True))
     return resized(op, data, wanted, align_corners=align_corners)
 
@@ -121,9 +127,7 @@ def _resized(mode: str, size: Dim, scale: float) -> Dim:
     """The size of one axis; MXNet's rules for even and odd ones."""
     if mode == "size":
         return _scaled(size, scale)
-    if mode == "odd_scale":
-        if not isinstance(size, int):
-            raise InvalidModel("mode='odd_scale' of a free dimension")
+    if mode == "odd_scale" and isinstance(size, int):
         return int(size * scale) if size % 2 == 0 else int((size - 1) * scale) + 1
     odd = size % 2
     shift = {
@@ -138,21 +142,24 @@ def _resized(mode: str, size: Dim, scale: float) -> Dim:
 def _scaled(size: Dim, scale: float) -> Dim:
     if isinstance(size, int):
         return int(size * np.float32(scale))
-    top, bottom = float(scale).as_integer_ratio()
-    return size * top // bottom
+    ratio = Fraction(scale).limit_denominator(_FINEST_SCALE)
+    return size * ratio.numerator // ratio.denominator
 
 
 def _grown(op: Emit, value: Value, size: tuple[Dim, ...]) -> Value:
+    """Nearest neighbours, by whole factors; which ones may only show at run time."""
     factors = [dims.exact_quotient(a, b) for a, b in zip(size, value.shape[2:], strict=True)]
-    if not all(isinstance(factor, int) for factor in factors):
-        raise InvalidModel(f"{list(value.shape)} does not grow to {list(size)}")
     if factors == [1, 1]:
         return value
-    scales = np.array([1, 1, *factors], np.float32)
-    return op.Resize(
-        value, None, op.const(scales), mode="nearest",
+    known = [factor for factor in factors if isinstance(factor, int)]
+    shape = (*value.shape[:2], *size)
+    scales = op.const(np.array([1, 1, *known], np.float32)) if len(known) == 2 else None
+    result = op.node(
+        "Resize", value, None, scales, None if scales else op.shape_vector(shape),
+        types=[(value.dtype, shape)], reads_data=value.reads_data, mode="nearest",
         coordinate_transformation_mode="asymmetric", nearest_mode="floor",
     )  # fmt: skip
+    return result[0]
 
 
 def _by_kernel(op: Emit, data: Value, weight: Value, scale: int) -> Value:
@@ -175,8 +182,8 @@ def _means(op: Emit, size: Dim, bins: int, dtype: DType) -> Value:
         return op.const(matrix.astype(dtype.numpy))
     rows = op.const(np.arange(bins, dtype=np.int64)[:, None])
     count = op.scalar(size)
-    first = op.Div(op.Mul(rows, count), bins)
-    last = op.Div(op.Add(op.Mul(op.Add(rows, 1), count), bins - 1), bins)
+    first = op.quotient(op.Mul(rows, count), bins)
+    last = op.quotient(op.Add(op.Mul(op.Add(rows, 1), count), bins - 1), bins)
     places = op.Range(op.scalar(0), count, op.scalar(1))
     inside = op.And(op.GreaterOrEqual(places, first), op.Less(places, last))
     share = op.Div(op.cast(inside, dtype), op.cast(op.Sub(last, first), dtype))

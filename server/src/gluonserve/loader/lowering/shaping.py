@@ -116,6 +116,7 @@ def broadcast_axis(op: Emit, data: Value, *, axis: Dims = (), size: Dims = ()) -
     """These axes, of size one, become this long."""
     wanted: list[Dim] = list(data.shape)
     for one, length in zip(axis, size, strict=True):
+        op.equate(data.shape[data.axis(one)], 1, f"axis {one} to broadcast")
         wanted[data.axis(one)] = length
     return _broadcast(op, data, wanted)
 
@@ -187,12 +188,10 @@ def _broadcast(op: Emit, data: Value, wanted: Sequence[Dim]) -> Value:
     missing = len(wanted) - data.rank
     if missing < 0:
         raise InvalidModel(f"{list(data.shape)} does not broadcast to {list(wanted)}")
-    shape = tuple(
-        size if at < missing or data.shape[at - missing] == 1
-        else op.equate(size, data.shape[at - missing], "broadcast")
-        for at, size in enumerate(wanted)
-    )  # fmt: skip
-    return op.expand(data, shape)
+    for size, has in zip(wanted[missing:], data.shape, strict=True):
+        if isinstance(has, int) and has != 1:
+            op.equate(size, has, f"{list(data.shape)} broadcast to {list(wanted)}")
+    return op.expand(data, wanted)
 
 
 def _range(rank: int, begin: int | None, end: int | None) -> tuple[int, int]:
