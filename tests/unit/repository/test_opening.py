@@ -1,0 +1,132 @@
+"""From settings and files to an engine, with real exports: what settings say reaches it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gluonserve.batching.selfcheck import Below
+from gluonserve.dataplane import DataPlane, InferRequest
+from gluonserve.errors import InvalidConfig, InvalidModel
+from gluonserve.loader.importing import import_model
+from gluonserve.repository.layout import find
+from gluonserve.repository.loading import load_version
+from gluonserve.repository.opening import id_ranges
+from gluonserve.repository.repository import Repository
+from gluonserve.tensors import DType
+
+FORMATS = Path(__file__).parents[2] / "data" / "formats"
+FOUR_BY_FOUR = "[[inputs]]\nname = 'data'\nshape = [-1, 2, 4, 4]\n"
+SHARED_OUTPUT = "[[outputs]]\nindex = 0\nbatch_axis = 'none'"
+STATES = "".join(f"[[inputs]]\nname = 'data{place}'\nbatch_axis = 1\n" for place in range(3))
+
+
+def copied(folder: Path, name: str, settings: str = "") -> Path:
+    model = folder / name
+    model.mkdir()
+    for ending in ("-symbol.json", "-0000.params"):
+        shutil.copy(FORMATS / (name + ending), model)
+    (model / "model.toml").write_text(settings)
+    return folder
+
+
+def loaded(folder: Path):
+    (source,) = find(folder)
+    return load_version(source, threading.Event())
+
+
+class TestSettingsReachTheNetwork:
+    def test_types_shapes_and_names(self, tmp_path) -> None:
+        text = """
+            [[inputs]]
+            name = "data"
+            shape = [-1, 2, 4, 4]
+            accept = ["UINT8"]
+            [[outputs]]
+            index = 0
+            name = "scores"
+            """
+        version = loaded(copied(tmp_path, "cnn", text))
+
+        (given,), (answered,) = version.signature.inputs, version.signature.outputs
+        assert given.shape == (-1, 2, 4, 4)
+        assert given.accept == (DType.UINT8,)
+        assert answered.name == "scores"
+        version.close()
+
+    def test_engine_and_its_threads(self, tmp_path) -> None:
+        text = "executor = 'onnxruntime'\nthreads = 1\n" + FOUR_BY_FOUR
+
+        version = loaded(copied(tmp_path, "cnn", text))
+
+        assert version.description["executor"] == "onnxruntime"
+        assert version.description["threads"] == "1"
+        version.close()
+
+    def test_contradiction_is_refused(self, tmp_path) -> None:
+        with pytest.raises(InvalidConfig, match="data"):
+            loaded(copied(tmp_path, "cnn", "[[inputs]]\nname = 'data'\nshape = [-1, 5, 6, 6]"))
+
+    def test_output_axis_can_be_stated(self, tmp_path) -> None:
+        version = loaded(copied(tmp_path, "cnn", FOUR_BY_FOUR + SHARED_OUTPUT))
+
+        assert version.signature.outputs[0].batch_axis is None
+        assert not version.signature.batchable
+        assert "depends on them" in version.signature.why
+        version.close()
+
+    def test_symbol_without_its_parameters_says_so(self, tmp_path) -> None:
+        copied(tmp_path, "cnn")
+        (tmp_path / "cnn" / "cnn-0000.params").unlink()
+
+        with pytest.raises(InvalidModel, match="not in the parameter file"):
+            loaded(tmp_path)
+
+
+class TestRecurrentNetwork:
+    async def test_rows_lie_on_axis_1_and_begin_states_may_be_left_out(self, tmp_path) -> None:
+        repository = Repository(copied(tmp_path, "rnn", STATES))
+        await repository.load_all()
+        plane = DataPlane(repository)
+        steps = np.random.default_rng(0).standard_normal((5, 4, 2)).astype(np.float32)
+        zeros = {f"data{place}": np.zeros((1, 4, 3), np.float32) for place in (1, 2)}
+
+        short = await plane.infer(InferRequest("rnn", {"data0": steps}))
+        whole = await plane.infer(InferRequest("rnn", {"data0": steps, **zeros}))
+        none = await plane.infer(InferRequest("rnn", {"data0": steps[:, :0]}))
+
+        (name,) = short.outputs
+        assert short.outputs[name].shape == (5, 4, 3)
+        np.testing.assert_array_equal(short.outputs[name], whole.outputs[name])
+        assert none.outputs[name].shape == (5, 0, 3)
+        assert plane.model_config("rnn").max_batch_size == 0
+        assert repository.get("rnn").batched
+        assert repository.get("rnn").recorder.rows == 8
+        await repository.close(5)
+
+
+def test_token_ids_are_limited_by_the_smallest_vocabulary() -> None:
+    nodes = [
+        {"op": "null", "name": "ids", "inputs": []},
+        {"op": "null", "name": "words", "inputs": []},
+        {"op": "Embedding", "name": "embed", "attrs": {"input_dim": "7", "output_dim": "2"},
+         "inputs": [[0, 0, 0], [1, 0, 0]]},
+        {"op": "Cast", "name": "whole", "attrs": {"dtype": "int32"}, "inputs": [[0, 0, 0]]},
+        {"op": "null", "name": "parts", "inputs": []},
+        {"op": "Embedding", "name": "embed2", "attrs": {"input_dim": "5", "output_dim": "2"},
+         "inputs": [[3, 0, 0], [4, 0, 0]]},
+        {"op": "elemwise_add", "name": "sum", "inputs": [[2, 0, 0], [5, 0, 0]]},
+    ]  # fmt: skip
+    graph = {"nodes": nodes, "arg_nodes": [0, 1, 4], "heads": [[6, 0, 0]], "attrs": {}}
+    params = {"words": np.zeros((7, 2), np.float32), "parts": np.zeros((5, 2), np.float32)}
+
+    imported = import_model(
+        json.dumps(graph).encode(), params, samples={"ids": np.zeros((2, 3), np.float32)}
+    )
+
+    assert id_ranges(imported) == {"ids": Below(5)}
