@@ -37,6 +37,7 @@ from gluonserve.loader.lowering import (
     recurrent,
     reducing,
     resizing,
+    sequences,
     shaping,
 )
 from gluonserve.loader.lowering.table import OpTable
@@ -55,6 +56,7 @@ TABLE = OpTable(
     recurrent.OPS,
     reducing.OPS,
     resizing.OPS,
+    sequences.OPS,
     shaping.OPS,
 )
 
