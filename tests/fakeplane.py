@@ -103,6 +103,7 @@ class FakeDataPlane:
         self.entered = asyncio.Event()
         self.left = asyncio.Event()
         self.seen: deque[InferRequest] = deque(maxlen=100)
+        self.calls = 0
         self.cancelled: list[str] = []
         self.refusals: list[tuple[str, GluonserveError]] = []
         self.most_inside = self._inside = 0
@@ -174,6 +175,7 @@ class FakeDataPlane:
 
     async def infer(self, request: InferRequest) -> InferResponse:
         self.seen.append(request)
+        self.calls += 1
         self._inside += 1
         self.most_inside = max(self.most_inside, self._inside)
         try:

@@ -181,6 +181,8 @@ def _filled(form: _Form, data: bytes) -> tuple[str, dict[str, np.ndarray]] | Non
         if not data.startswith(header, at):
             return None
         at += len(header)
+        if at + size > len(data):
+            return None
         if at % dtype.itemsize or not size:
             inputs[name] = np.ndarray(shape, dtype, data[at : at + size])
         else:
@@ -257,9 +259,13 @@ class AnswerWriter:
         return head
 
 
-def streamed_error(request_id: str, text: str) -> bytes:
-    """A serialised ModelStreamInferResponse: which request of a stream failed, and why."""
+def streamed_error(request_id: str, status: str, text: str) -> bytes:
+    """A serialised ModelStreamInferResponse: which request of a stream failed, and why.
+
+    The protocol has no place for the status; it goes by name into a parameter, ``status``.
+    """
     answer = ModelInferResponse(id=request_id)
+    answer.parameters["status"].string_param = status
     return ModelStreamInferResponse(error_message=text, infer_response=answer).SerializeToString()
 
 

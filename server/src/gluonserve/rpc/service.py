@@ -146,8 +146,8 @@ class InferenceService:
             except Exception as error:
                 if closing:
                     raise
-                _, text = status_of(error, STREAM)
-                return streamed_error(identity(data).id, text)
+                code, text = status_of(error, STREAM)
+                return streamed_error(identity(data).id, code.name, text)
 
         return answer
 

@@ -1,0 +1,160 @@
+"""The asyncio client's stream."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterable
+from typing import TYPE_CHECKING, TypeAlias
+
+import grpc
+
+from gluonserve_client._request import infer_request, outcome
+from gluonserve_client.errors import GluonserveError, error_of
+
+if TYPE_CHECKING:
+    from collections.abc import (
+        AsyncGenerator,
+        AsyncIterator,
+        Awaitable,
+        Callable,
+        Iterable,
+        Mapping,
+    )
+    from types import TracebackType
+
+    from google.protobuf.message import Message
+    from typing_extensions import Self
+
+    from gluonserve_client._proto import grpc_service_pb2 as pb
+    from gluonserve_client._request import Arrays, Inputs, Parameters
+
+    Batches: TypeAlias = Iterable[Inputs] | AsyncIterable[Inputs]
+    Stub: TypeAlias = grpc.aio.StreamStreamMultiCallable[Message, pb.ModelStreamInferResponse]
+    Running: TypeAlias = grpc.aio.StreamStreamCall[Message, pb.ModelStreamInferResponse]
+
+
+class AsyncInferStream:
+    """Many requests over one call, several at a time, answers in the order of the requests.
+
+    Leaving the ``async with`` block cancels what is still under way.
+    """
+
+    def __init__(
+        self,
+        stub: Stub,
+        prepare: Callable[[str, str | int, Inputs], Awaitable[Arrays]],
+        in_flight: int,
+    ) -> None:
+        self._stub, self._prepare, self._in_flight = stub, prepare, in_flight
+        self._running: set[Running] = set()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for call in tuple(self._running):
+            call.cancel()
+
+    async def infer_many(
+        self,
+        model: str,
+        batches: Batches,
+        outputs: Iterable[str] | None = None,
+        *,
+        timeout: float | None = None,
+        version: str | int = "",
+        priority: int = 0,
+        classes: Mapping[str, int] | None = None,
+        parameters: Parameters | None = None,
+    ) -> AsyncIterator[Arrays]:
+        """The outputs for each of ``batches``, which is read as answers make room for more.
+
+        ``timeout`` is for all of them together; without one there is none.
+
+        Raises:
+            GluonserveError: the first request that failed, or the call.
+        """
+        outcomes = self.outcomes(
+            model,
+            batches,
+            outputs,
+            timeout=timeout,
+            version=version,
+            priority=priority,
+            classes=classes,
+            parameters=parameters,
+        )
+        async with contextlib.aclosing(outcomes):
+            async for one in outcomes:
+                if isinstance(one, GluonserveError):
+                    raise one
+                yield one
+
+    async def outcomes(
+        self,
+        model: str,
+        batches: Batches,
+        outputs: Iterable[str] | None = None,
+        *,
+        timeout: float | None = None,
+        version: str | int = "",
+        priority: int = 0,
+        classes: Mapping[str, int] | None = None,
+        parameters: Parameters | None = None,
+    ) -> AsyncGenerator[Arrays | GluonserveError, None]:
+        """As ``infer_many``, but a failed request yields its error, and the others go on.
+
+        Raises:
+            GluonserveError: the call as a whole failed.
+        """
+        wanted = None if outputs is None else list(outputs)
+        window = asyncio.Semaphore(self._in_flight)
+        call = self._stub(timeout=timeout)
+        self._running.add(call)
+
+        async def write() -> None:
+            try:
+                async for inputs in _asynchronous(batches):
+                    await window.acquire()
+                    request = infer_request(
+                        model,
+                        await self._prepare(model, version, inputs),
+                        wanted,
+                        version=version,
+                        priority=priority,
+                        classes=classes,
+                        parameters=parameters,
+                    )
+                    await call.write(request)
+            finally:
+                if not call.done():
+                    await call.done_writing()
+
+        writer = asyncio.create_task(write())
+        try:
+            async for answer in call:
+                window.release()
+                yield outcome(answer)
+            await writer
+        except grpc.aio.AioRpcError as error:
+            raise error_of(error.code(), error.details()) from error
+        finally:
+            self._running.discard(call)
+            call.cancel()
+            writer.cancel()
+            await asyncio.gather(writer, return_exceptions=True)
+
+
+async def _asynchronous(batches: Batches) -> AsyncIterator[Inputs]:
+    if isinstance(batches, AsyncIterable):
+        async for inputs in batches:
+            yield inputs
+    else:
+        for inputs in batches:
+            yield inputs

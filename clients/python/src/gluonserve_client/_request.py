@@ -1,0 +1,138 @@
+"""Arrays to requests and responses to arrays: what both clients share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from gluonserve_client._proto import grpc_service_pb2 as pb
+from gluonserve_client.errors import InvalidRequest, error_named
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from numpy.typing import ArrayLike
+
+    from gluonserve_client._answers import ModelMetadata
+    from gluonserve_client.errors import GluonserveError
+
+    Arrays: TypeAlias = dict[str, np.ndarray]
+    Inputs: TypeAlias = Mapping[str, ArrayLike]
+    Parameters: TypeAlias = Mapping[str, bool | int | float | str]
+
+DTYPES: Mapping[str, np.dtype] = {
+    "BOOL": np.dtype("?"),
+    "UINT8": np.dtype("u1"),
+    "UINT16": np.dtype("<u2"),
+    "UINT32": np.dtype("<u4"),
+    "UINT64": np.dtype("<u8"),
+    "INT8": np.dtype("i1"),
+    "INT16": np.dtype("<i2"),
+    "INT32": np.dtype("<i4"),
+    "INT64": np.dtype("<i8"),
+    "FP16": np.dtype("<f2"),
+    "FP32": np.dtype("<f4"),
+    "FP64": np.dtype("<f8"),
+}
+_DATATYPES: Mapping[np.dtype, str] = {dtype: name for name, dtype in DTYPES.items()}
+_LENGTH_BYTES = 4
+
+
+def typed(inputs: Inputs, metadata: ModelMetadata | None) -> Arrays:
+    """Every input as an array; what is not one yet gets the data type that the model declares."""
+    if metadata is None:
+        return {name: np.asarray(value) for name, value in inputs.items()}
+    declared = {tensor.name: tensor.dtype for tensor in metadata.inputs}
+    return {
+        name: value if isinstance(value, np.ndarray) else np.asarray(value, declared.get(name))
+        for name, value in inputs.items()
+    }
+
+
+def untyped(inputs: Inputs) -> bool:
+    """Whether some input is a list or a number, whose data type only the model's metadata tells."""
+    return not all(isinstance(value, np.ndarray) for value in inputs.values())
+
+
+def infer_request(
+    model: str,
+    inputs: Arrays,
+    outputs: Iterable[str] | None = None,
+    *,
+    version: str | int = "",
+    request_id: str = "",
+    priority: int = 0,
+    classes: Mapping[str, int] | None = None,
+    parameters: Parameters | None = None,
+) -> pb.ModelInferRequest:
+    """The message that asks ``model`` about ``inputs``."""
+    request = pb.ModelInferRequest(model_name=model, model_version=str(version), id=request_id)
+    for name, array in inputs.items():
+        request.inputs.add(name=name, datatype=_datatype(name, array), shape=array.shape)
+        request.raw_input_contents.append(_little_endian(array).tobytes())
+    classes = classes or {}
+    for name in [*(outputs or ()), *(name for name in classes if name not in (outputs or ()))]:
+        output = request.outputs.add(name=name)
+        if name in classes:
+            output.parameters["classification"].int64_param = classes[name]
+    if priority:
+        request.parameters["priority"].uint64_param = priority
+    for name, value in (parameters or {}).items():
+        _set(request.parameters[name], value)
+    return request
+
+
+def arrays(response: pb.ModelInferResponse) -> Arrays:
+    """The outputs by name; read-only views of the message, but BYTES, which are Python objects."""
+    return {
+        tensor.name: _array(tensor.datatype, tuple(tensor.shape), data)
+        for tensor, data in zip(response.outputs, response.raw_output_contents, strict=True)
+    }
+
+
+def outcome(answer: pb.ModelStreamInferResponse) -> Arrays | GluonserveError:
+    """The outputs of one answer of a stream, or why this request has none."""
+    if answer.error_message:
+        status = answer.infer_response.parameters["status"].string_param
+        return error_named(status, answer.error_message)
+    return arrays(answer.infer_response)
+
+
+def _datatype(name: str, array: np.ndarray) -> str:
+    datatype = _DATATYPES.get(array.dtype.newbyteorder("="))
+    if datatype is None:
+        raise InvalidRequest(
+            f"input {name!r}: expected an array of {', '.join(DTYPES)}, got {array.dtype}"
+        )
+    return datatype
+
+
+def _little_endian(array: np.ndarray) -> np.ndarray:
+    return array.astype(array.dtype.newbyteorder("<"), copy=False)
+
+
+def _array(datatype: str, shape: tuple[int, ...], data: bytes) -> np.ndarray:
+    if datatype == "BYTES":
+        return _strings(data).reshape(shape)
+    return np.ndarray(shape, DTYPES[datatype], data)
+
+
+def _strings(data: bytes) -> np.ndarray:
+    strings, at = [], 0
+    while at < len(data):
+        first = at + _LENGTH_BYTES
+        at = first + int.from_bytes(data[at:first], "little")
+        strings.append(data[first:at])
+    return np.array(strings, dtype=object)
+
+
+def _set(parameter: pb.InferParameter, value: float | str) -> None:
+    if isinstance(value, bool):
+        parameter.bool_param = value
+    elif isinstance(value, int):
+        parameter.int64_param = value
+    elif isinstance(value, str):
+        parameter.string_param = value
+    else:
+        parameter.double_param = value

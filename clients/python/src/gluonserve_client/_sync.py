@@ -1,0 +1,176 @@
+"""The blocking client."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import grpc
+
+from gluonserve_client import _answers, _calls
+from gluonserve_client._proto import grpc_service_pb2 as pb
+from gluonserve_client._request import arrays, infer_request, typed, untyped
+from gluonserve_client._stream import InferStream
+from gluonserve_client.errors import error_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from gluonserve_client._calls import Answer, Ask, Rpc
+    from gluonserve_client._request import Arrays, Inputs, Parameters
+
+
+class Client:
+    """A connection to one server; threads may share it.
+
+    Every call has a deadline: its own ``timeout`` in seconds, else the client's. A call that could
+    not even be sent because nobody listens is tried again a few times within it.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        *,
+        timeout: float = _calls.TIMEOUT_S,
+        credentials: grpc.ChannelCredentials | None = None,
+    ) -> None:
+        self._target, self._timeout = target, timeout
+        if credentials is None:
+            self._channel = grpc.insecure_channel(target, _calls.OPTIONS)
+        else:
+            self._channel = grpc.secure_channel(target, credentials, _calls.OPTIONS)
+        self._metadata: dict[tuple[str, str], _answers.ModelMetadata] = {}
+
+    def __repr__(self) -> str:
+        return f"Client({self._target!r})"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection; calls under way are cancelled. Idempotent."""
+        self._channel.close()
+
+    def infer(
+        self,
+        model: str,
+        inputs: Inputs,
+        outputs: Iterable[str] | None = None,
+        *,
+        timeout: float | None = None,
+        version: str | int = "",
+        request_id: str = "",
+        priority: int = 0,
+        classes: Mapping[str, int] | None = None,
+        parameters: Parameters | None = None,
+    ) -> Arrays:
+        """Run ``model`` on ``inputs``; the outputs by name, all of them or those asked for.
+
+        Arrays travel in their own data type, which must be the model's. Lists and numbers get the
+        model's, for which its metadata is asked once. ``classes`` names outputs of which only the
+        top so many classes are wanted, as ``value:index:label``.
+
+        Raises:
+            GluonserveError: one of its kinds, see ``gluonserve_client.errors``.
+        """
+        request = infer_request(
+            model,
+            self._typed(model, version, inputs),
+            outputs,
+            version=version,
+            request_id=request_id,
+            priority=priority,
+            classes=classes,
+            parameters=parameters,
+        )
+        return arrays(self._call(_calls.INFER, request, timeout))
+
+    def stream(self, *, in_flight: int = _calls.IN_FLIGHT) -> InferStream:
+        """A stream for many requests: less work for each than ``infer``, and many at a time."""
+        call = self._channel.stream_stream(
+            _calls.STREAM_INFER.path,
+            _calls.STREAM_INFER.ask.SerializeToString,
+            _calls.STREAM_INFER.answer.FromString,
+        )
+        return InferStream(call, self._typed, in_flight)
+
+    def server_live(self, *, timeout: float | None = None) -> bool:
+        """Whether the server answers at all."""
+        return self._call(_calls.SERVER_LIVE, pb.ServerLiveRequest(), timeout).live
+
+    def server_ready(self, *, timeout: float | None = None) -> bool:
+        """Whether the server takes requests."""
+        return self._call(_calls.SERVER_READY, pb.ServerReadyRequest(), timeout).ready
+
+    def model_ready(
+        self, model: str, version: str | int = "", *, timeout: float | None = None
+    ) -> bool:
+        """Whether the model takes requests.
+
+        Raises:
+            ModelNotFound: the server knows none of this name or version.
+        """
+        ask = pb.ModelReadyRequest(name=model, version=str(version))
+        return self._call(_calls.MODEL_READY, ask, timeout).ready
+
+    def server_metadata(self, *, timeout: float | None = None) -> _answers.ServerMetadata:
+        """Name, version and extensions of the server."""
+        ask = pb.ServerMetadataRequest()
+        return _answers.server_metadata(self._call(_calls.SERVER_METADATA, ask, timeout))
+
+    def model_metadata(
+        self, model: str, version: str | int = "", *, timeout: float | None = None
+    ) -> _answers.ModelMetadata:
+        """Inputs and outputs of a model."""
+        ask = pb.ModelMetadataRequest(name=model, version=str(version))
+        return _answers.model_metadata(self._call(_calls.MODEL_METADATA, ask, timeout))
+
+    def model_config(
+        self, model: str, version: str | int = "", *, timeout: float | None = None
+    ) -> _answers.ModelConfig:
+        """How a model is served."""
+        ask = pb.ModelConfigRequest(name=model, version=str(version))
+        return _answers.model_config(self._call(_calls.MODEL_CONFIG, ask, timeout))
+
+    def statistics(
+        self, model: str = "", version: str | int = "", *, timeout: float | None = None
+    ) -> tuple[_answers.ModelStatistics, ...]:
+        """What versions did since they were loaded; of every model where none is named."""
+        ask = pb.ModelStatisticsRequest(name=model, version=str(version))
+        return _answers.statistics(self._call(_calls.STATISTICS, ask, timeout))
+
+    def index(
+        self, *, ready: bool = False, timeout: float | None = None
+    ) -> tuple[_answers.IndexEntry, ...]:
+        """Every model and version of the repository, or only those that serve."""
+        ask = pb.RepositoryIndexRequest(ready=ready)
+        return _answers.repository_index(self._call(_calls.INDEX, ask, timeout))
+
+    def _call(self, rpc: Rpc[Ask, Answer], message: Ask, timeout: float | None) -> Answer:
+        call = self._channel.unary_unary(rpc.path, rpc.ask.SerializeToString, rpc.answer.FromString)
+        attempts = _calls.Attempts(self._timeout if timeout is None else timeout)
+        while True:
+            try:
+                return call(message, timeout=attempts.left_s())
+            except grpc.RpcError as error:
+                failure = error_of(error.code(), error.details())
+            time.sleep(attempts.pause_s(failure))
+
+    def _typed(self, model: str, version: str | int, inputs: Inputs) -> Arrays:
+        if not untyped(inputs):
+            return typed(inputs, None)
+        key = (model, str(version))
+        if key not in self._metadata:
+            self._metadata[key] = self.model_metadata(model, version)
+        return typed(inputs, self._metadata[key])

@@ -1,0 +1,324 @@
+"""gluonserve_client, blocking and asyncio, against the gRPC front."""
+
+from __future__ import annotations
+
+import itertools
+import pickle
+import socket
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from fakeplane import add_model, echo_model
+from fakeserver import FakeServer
+
+import gluonserve_client
+from gluonserve.errors import ExecutionFailed, ModelNotReady, Overloaded, UnsupportedFeature
+from gluonserve.tensors import DType
+from gluonserve_client import AsyncClient, AsyncInferStream, Client
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ONES = {"a": np.ones((2, 3), np.float32), "b": np.ones((2, 3), np.float32)}
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[FakeServer]:
+    echoes = [echo_model(dtype, -1, -1) for dtype in DType]
+    with FakeServer(add_model(), add_model("failing"), add_model("held"), *echoes) as server:
+        server.plane.held.add("held")
+        yield server
+
+
+@pytest.fixture
+def client(shared: FakeServer) -> Iterator[Client]:
+    with Client(shared.target, timeout=20) as client:
+        yield client
+
+
+def test_arrays_go_in_and_come_out_by_name(client: Client) -> None:
+    outputs = client.infer("add", ONES)
+
+    assert list(outputs) == ["sum", "difference"]
+    np.testing.assert_array_equal(outputs["sum"], np.full((2, 3), 2, np.float32))
+
+
+@pytest.mark.parametrize("dtype", list(DType), ids=lambda dtype: dtype.value)
+def test_every_data_type_survives_the_way_there_and_back(client: Client, dtype: DType) -> None:
+    x = np.arange(6).reshape(2, 3).astype(dtype.numpy)
+
+    y = client.infer(f"echo_{dtype.value.lower()}", {"x": x})["y"]
+
+    assert y.dtype == x.dtype
+    np.testing.assert_array_equal(y, x)
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        np.arange(12, dtype=np.float32).reshape(3, 4).T,
+        np.arange(12, dtype=">f4").reshape(3, 4),
+        np.zeros((0, 4), np.float32),
+    ],
+    ids=["not_contiguous", "big_endian", "no_rows"],
+)
+def test_layout_of_an_array_does_not_matter(client: Client, x: np.ndarray) -> None:
+    np.testing.assert_array_equal(client.infer("echo_fp32", {"x": x})["y"], x)
+
+
+def test_lists_get_the_data_type_of_the_model(client: Client) -> None:
+    outputs = client.infer("echo_fp16", {"x": [[1, 2.5]]})
+
+    assert outputs["y"].dtype == np.float16
+    assert outputs["y"].tolist() == [[1, 2.5]]
+
+
+def test_asked_for_outputs_are_the_only_ones(client: Client) -> None:
+    assert list(client.infer("add", ONES, ["difference"])) == ["difference"]
+
+
+def test_request_says_all_that_was_asked(shared: FakeServer, client: Client) -> None:
+    client.infer(
+        "add",
+        ONES,
+        version=1,
+        request_id="seven",
+        priority=3,
+        parameters={"tag": "x", "on": True, "n": 2, "p": 0.5},
+    )
+
+    seen = shared.plane.seen[-1]
+    assert (seen.version, seen.id, seen.priority) == ("1", "seven", 3)
+    assert seen.parameters == {"tag": "x", "on": True, "n": 2, "p": 0.5}
+
+
+def test_classes_are_asked_for_by_output(shared: FakeServer, client: Client) -> None:
+    client.infer("add", ONES, classes={"sum": 2})
+
+    assert shared.plane.seen[-1].classification == {"sum": 2}
+
+
+def test_array_that_the_protocol_cannot_carry_is_refused_here(client: Client) -> None:
+    with pytest.raises(gluonserve_client.InvalidRequest, match=r"input 'a': expected .* complex"):
+        client.infer("add", {"a": np.ones(2, complex)})
+
+
+@pytest.mark.parametrize(
+    ("cause", "expected"),
+    [
+        (Overloaded("queue full"), gluonserve_client.Overloaded),
+        (ModelNotReady("failing", 1, "LOADING"), gluonserve_client.NotReady),
+        (UnsupportedFeature("no"), gluonserve_client.Unsupported),
+        (ExecutionFailed("failed"), gluonserve_client.ExecutionFailed),
+        (ZeroDivisionError(), gluonserve_client.ExecutionFailed),
+    ],
+    ids=lambda value: value.__class__.__name__ if isinstance(value, Exception) else "",
+)
+def test_status_comes_back_as_an_exception(
+    shared: FakeServer, client: Client, cause: Exception, expected: type[Exception]
+) -> None:
+    shared.plane.failing["failing"] = cause
+    before = shared.plane.calls
+
+    with pytest.raises(expected):
+        client.infer("failing", ONES)
+    with client.stream() as stream, pytest.raises(expected):
+        list(stream.infer_many("failing", [ONES]))
+
+    assert shared.plane.calls - before == 2, "a refused call is not tried again"
+
+
+def test_unknown_model_and_bad_tensor_have_exceptions_of_their_own(client: Client) -> None:
+    with pytest.raises(gluonserve_client.ModelNotFound, match="nobody"):
+        client.infer("nobody", ONES)
+    with pytest.raises(gluonserve_client.InvalidRequest, match="'a'"):
+        client.infer("add", {"a": ONES["a"][:, :2], "b": ONES["b"]})
+
+
+def test_timeout_ends_a_call_that_waits(client: Client) -> None:
+    with pytest.raises(gluonserve_client.DeadlineExceeded):
+        client.infer("held", ONES, timeout=0.2)
+
+
+def test_nobody_listening_is_not_connected() -> None:
+    with (
+        Client(f"127.0.0.1:{free_port()}") as client,
+        pytest.raises(gluonserve_client.NotConnected),
+    ):
+        client.infer("add", ONES, timeout=0.3)
+
+
+def test_call_waits_a_moment_for_a_server_that_is_about_to_listen() -> None:
+    server = FakeServer(add_model())
+    port = free_port()
+    server.port = port
+    starter = threading.Timer(0.2, server.__enter__)
+
+    with Client(f"127.0.0.1:{port}") as client:
+        starter.start()
+        try:
+            assert client.server_live(timeout=20)
+        finally:
+            starter.join()
+            server.__exit__()
+
+
+def test_server_and_models_describe_themselves(client: Client) -> None:
+    assert client.server_live()
+    assert client.server_ready()
+    assert client.model_ready("add")
+    assert client.server_metadata().name == "gluonserve"
+    metadata = client.model_metadata("add")
+    assert [(tensor.name, tensor.datatype, tensor.shape) for tensor in metadata.inputs] == [
+        ("a", "FP32", (-1, 3)),
+        ("b", "FP32", (-1, 3)),
+    ]
+    assert metadata.inputs[0].dtype == np.float32
+    config = client.model_config("add")
+    assert (config.max_batch_size, config.max_delay_us, config.instances) == (8, 0, 1)
+    assert client.statistics("add")[0].success.count >= 0
+    assert "add" in {entry.name for entry in client.index(ready=True)}
+
+
+def test_stream_answers_in_the_order_of_the_requests(client: Client) -> None:
+    batches = ({"x": np.full((1, 2), n, np.float32)} for n in range(500))
+
+    with client.stream(in_flight=16) as stream:
+        got = [int(out["y"][0, 0]) for out in stream.infer_many("echo_fp32", batches)]
+
+    assert got == list(range(500))
+
+
+def test_stream_reads_no_further_ahead_than_its_window(client: Client) -> None:
+    taken = 0
+
+    def batches() -> Iterator[dict[str, np.ndarray]]:
+        nonlocal taken
+        for taken in itertools.count(1):  # noqa: B007 - the test looks at it
+            yield {"x": np.ones((1, 1), np.float32)}
+
+    with client.stream(in_flight=8) as stream:
+        for got, _ in enumerate(stream.infer_many("echo_fp32", batches()), 1):
+            assert taken <= got + 8
+            if got == 100:
+                break
+
+
+def test_failed_request_of_a_stream_leaves_the_others(client: Client) -> None:
+    bad = {"x": np.ones(3, np.float32)}
+    good = {"x": np.ones((1, 3), np.float32)}
+
+    with client.stream() as stream:
+        first, second, third = stream.outcomes("echo_fp32", [good, bad, good])
+
+    assert isinstance(second, gluonserve_client.InvalidRequest)
+    assert first["y"].shape == third["y"].shape == (1, 3)
+
+
+def test_error_in_the_source_of_a_stream_is_raised_as_it_is(client: Client) -> None:
+    def batches() -> Iterator[dict[str, np.ndarray]]:
+        yield {"x": np.ones((1, 3), np.float32)}
+        raise LookupError("no more pictures")
+
+    with client.stream() as stream, pytest.raises(LookupError, match="no more pictures"):
+        list(stream.infer_many("echo_fp32", batches()))
+
+
+def test_leaving_a_stream_cancels_what_is_under_way(shared: FakeServer, client: Client) -> None:
+    shared.plane.cancelled.clear()
+    shared.plane.entered.clear()
+    with client.stream() as stream:
+        reader = threading.Thread(target=drain, args=(stream.outcomes("held", [ONES] * 4),))
+        reader.start()
+        until(shared.plane.entered.is_set)
+    reader.join(20)
+
+    until(lambda: shared.plane.cancelled)
+
+
+def test_representation_shows_the_target(client: Client, shared: FakeServer) -> None:
+    assert repr(client) == f"Client({shared.target!r})"
+
+
+def test_answers_pickle(client: Client) -> None:
+    metadata = client.model_metadata("add")
+
+    assert pickle.loads(pickle.dumps(metadata)) == metadata
+
+
+def test_exported_names_are_exactly_these() -> None:
+    public = {name for name in vars(gluonserve_client) if not name.startswith("_")}
+    modules = {"annotations", "errors"}
+
+    assert public - modules == set(gluonserve_client.__all__)
+
+
+async def test_asyncio_client_does_the_same(shared: FakeServer) -> None:
+    async with AsyncClient(shared.target) as client:
+        outputs = await client.infer("add", ONES, ["sum"])
+        lists = await client.infer("echo_fp64", {"x": [[1, 2]]})
+        ready = await client.model_ready("add"), await client.server_live()
+        config = await client.model_config("add")
+        index = await client.index()
+        statistics = await client.statistics("add")
+        with pytest.raises(gluonserve_client.ModelNotFound):
+            await client.infer("nobody", ONES)
+        with pytest.raises(gluonserve_client.DeadlineExceeded):
+            await client.infer("held", ONES, timeout=0.2)
+
+    assert outputs["sum"].tolist() == [[2, 2, 2]] * 2
+    assert lists["y"].dtype == np.float64
+    assert ready == (True, True)
+    assert (config.name, statistics[0].name) == ("add", "add")
+    assert "add" in {entry.name for entry in index}
+    assert repr(client) == f"AsyncClient({shared.target!r})"
+
+
+async def test_asyncio_stream_answers_in_order(shared: FakeServer) -> None:
+    batches = ({"x": np.full((1, 2), n, np.float32)} for n in range(300))
+
+    async with AsyncClient(shared.target) as client, client.stream(in_flight=16) as stream:
+        got = [int(out["y"][0, 0]) async for out in stream.infer_many("echo_fp32", batches)]
+
+    assert got == list(range(300))
+
+
+async def test_asyncio_stream_tells_failures_apart(shared: FakeServer) -> None:
+    async def batches():
+        yield {"x": np.ones((1, 3), np.float32)}
+        yield {"x": np.ones(3, np.float32)}
+        raise LookupError("no more pictures")
+
+    seen = []
+
+    async def collect(stream: AsyncInferStream) -> None:
+        async for outcome in stream.outcomes("echo_fp32", batches()):
+            seen.append(type(outcome))  # noqa: PERF401 - it ends with an error
+
+    async with AsyncClient(shared.target) as client, client.stream() as stream:
+        with pytest.raises(LookupError):
+            await collect(stream)
+
+    assert seen == [dict, gluonserve_client.InvalidRequest]
+
+
+def drain(outcomes: Iterator[object]) -> None:
+    with pytest.raises(gluonserve_client.RequestCancelled):
+        list(outcomes)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def until(condition, seconds: float = 20) -> None:
+    """Wait for a condition, bounded."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.005)
