@@ -39,6 +39,19 @@ def modulo(op: Emit, left: Value, right: Value) -> Value:
     return op.Where(zero, op.scalar(0, left.dtype), signed)
 
 
+def divide(op: Emit, left: Value, right: Value) -> Value:
+    """``Div``; integers towards zero, and by 1 where the divisor is 0 (MXNet's process would end)."""
+    if left.is_float:
+        return op.Div(left, right)
+    divisor = right
+    if right.constant is None or not right.constant.all():
+        divisor = op.Where(op.Equal(right, 0), op.scalar(1, right.dtype), right)
+    if left.dtype not in (DType.INT32, DType.INT64):
+        wide = op.quotient(op.cast(left, DType.INT32), op.cast(divisor, DType.INT32), floor=False)
+        return op.cast(wide, left.dtype)
+    return op.quotient(left, divisor, floor=False)
+
+
 def power(op: Emit, left: Value, right: Value) -> Value:
     """``Pow``; small integers go through float32."""
     return _wide(op, left, right, lambda a, b: op.Pow(a, b))
@@ -124,7 +137,7 @@ BINARY: Mapping[str, Binary] = {
     "add": arithmetic("Add"),
     "sub": arithmetic("Sub"),
     "mul": arithmetic("Mul"),
-    "div": _plain("Div"),
+    "div": divide,
     "mod": modulo,
     "power": power,
     "hypot": hypotenuse,

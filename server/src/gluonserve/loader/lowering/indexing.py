@@ -61,6 +61,7 @@ def reverse(op: Emit, data: Value, *, axis: Dims) -> Value:
     """Back to front on each of these axes."""
     axes = sorted({data.axis(one) for one in axis})
     count = len(axes)
+    op.couple(*(data.shape[at] for at in axes))
     sliced = op.node(
         "Slice", data, [_LAST] * count, [_FIRST] * count, axes, [-1] * count,
         types=[(data.dtype, data.shape)],

@@ -13,13 +13,14 @@ if TYPE_CHECKING:
     from gluonserve.loader.lowering.rules.call import Call, Rule, Types
 
 _SAME = """
-    Abs Acos Acosh Asin Asinh Atan Atanh BitwiseNot Ceil Celu Clip Cos Cosh CumSum Elu Erf Exp
-    Floor Gelu HardSigmoid HardSwish Hardmax Identity LRN LeakyRelu Log LogSoftmax LpNormalization
-    MeanVarianceNormalization Mish Neg Not PRelu Reciprocal Relu ReverseSequence Round
-    ScatterElements ScatterND Selu Shrink Sigmoid Sign Sin Sinh Softmax Softplus Softsign Sqrt Tan
+    Abs Acos Acosh Asin Asinh Atan Atanh BitwiseNot Ceil Celu Clip Cos Cosh Elu Erf Exp
+    Floor Gelu HardSigmoid HardSwish Identity LRN LeakyRelu Log LpNormalization
+    Mish Neg Not PRelu Reciprocal Relu Round
+    ScatterElements ScatterND Selu Shrink Sigmoid Sign Sin Sinh  Softplus Softsign Sqrt Tan
     Tanh ThresholdedRelu Trilu InstanceNormalization GroupNormalization Bernoulli RandomNormalLike
     RandomUniformLike
 """.split()
+_ALONG = ("CumSum", "Hardmax", "LogSoftmax", "LpNormalization", "Softmax")
 _BROADCAST = """
     Add And BitShift BitwiseAnd BitwiseOr BitwiseXor Div Max Mean Min Mod Mul Or Pow Sub Sum Xor
 """.split()
@@ -30,6 +31,18 @@ _TEST = "IsInf IsNaN".split()
 def same(call: Call) -> Types:
     """Type and shape of the first operand."""
     return [(call[0].dtype, call[0].shape)]
+
+
+def _along(call: Call) -> Types:
+    """Elements along one axis depend on each other."""
+    axis = call.numbers(1) if call.op_type == "CumSum" else (call.attribute("axis", -1),)
+    call.op.couple(*(call[0].shape[at] for at in axis or range(call[0].rank)))
+    return same(call)
+
+
+def _reversed(call: Call) -> Types:
+    call.op.couple(call[0].shape[call.attribute("time_axis", 0)])
+    return same(call)
 
 
 def _broadcast(call: Call) -> Types:
@@ -79,12 +92,15 @@ def _batch_normalization(call: Call) -> Types:
 
 def _layer_normalization(call: Call) -> Types:
     axis = call[0].axis(call.attribute("axis", -1))
+    call.op.couple(*call[0].shape[axis:])
     reduced = tuple(1 if at >= axis else dim for at, dim in enumerate(call[0].shape))
     return [*same(call), (DType.FP32, reduced), (DType.FP32, reduced)][: call.outputs]
 
 
 RULES: Mapping[str, Rule] = {
     **dict.fromkeys(_SAME, same),
+    **dict.fromkeys(_ALONG, _along),
+    "ReverseSequence": _reversed,
     **dict.fromkeys(_BROADCAST, _broadcast),
     **dict.fromkeys(_COMPARE, _compare),
     **dict.fromkeys(_TEST, _test),

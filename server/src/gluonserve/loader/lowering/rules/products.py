@@ -81,12 +81,14 @@ def _reduce(call: Call) -> Types:
     if axes is None or (not axes and not call.attribute("noop_with_empty_axes")):
         axes = range(call[0].rank)
     counted = tuple(call[0].axis(axis) for axis in axes)
+    call.op.couple(*(call[0].shape[axis] for axis in counted))
     keep = bool(call.attribute("keepdims", 1))
     return [(call[0].dtype, reduced(call[0].shape, counted, keep=keep))]
 
 
 def _arg(call: Call) -> Types:
     axis = call[0].axis(call.attribute("axis", 0))
+    call.op.couple(call[0].shape[axis])
     keep = bool(call.attribute("keepdims", 1))
     return [(DType.INT64, reduced(call[0].shape, (axis,), keep=keep))]
 
@@ -94,6 +96,7 @@ def _arg(call: Call) -> Types:
 def _topk(call: Call) -> Types:
     counts = call.dims(1)
     axis = call[0].axis(call.attribute("axis", -1))
+    call.op.couple(call[0].shape[axis])
     count = counts[0] if counts else call.op.fresh()
     shape = tuple(count if at == axis else dim for at, dim in enumerate(call[0].shape))
     return [(call[0].dtype, shape), (DType.INT64, shape)]

@@ -151,6 +151,8 @@ def _slice(call: Call) -> Types:
             shape[axis] = call.op.fresh()
         else:
             shape[axis] = sliced(size, begins[at], ends[at], steps[at])
+            if steps[at] < 0:
+                call.op.couple(size)
     return [(call[0].dtype, tuple(shape))]
 
 
