@@ -94,7 +94,7 @@ class ServerSettings(Settings):
     """Models loaded at the same time. Few, so that models already serving keep their latency."""
     drain_delay_s: Annotated[float, Field(ge=0)] = 0
     """How long a stopping server goes on taking requests while it already reports not ready, so
-    that load balancers can look away first."""
+    that load balancers can look away first. It comes before exit_timeout_s."""
     exit_timeout_s: Annotated[float, Field(ge=0)] = 30
     """How long a stopping server waits for requests under way before it fails what is left."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"

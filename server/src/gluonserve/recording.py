@@ -125,7 +125,7 @@ class ModelRecorder:
     def __init__(self, model: str, version: str) -> None:
         self.model, self.version = model, version
         self.ok = 0
-        self.refused: dict[Outcome, int] = dict.fromkeys(set(Outcome) - {Outcome.OK}, 0)
+        self.refused = dict.fromkeys(OUTCOMES.values(), 0)
         self.rows = 0
         self.padding_rows = 0
         self.queue_rows = 0

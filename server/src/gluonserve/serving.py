@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import signal
 import threading
 from typing import TYPE_CHECKING, Any
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 
 log = get_logger(__name__)
 
+_CROSSING_SECONDS = 0.25
+"""How long refusals are still answered: gRPC would cancel what crosses its closing on the wire."""
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -102,6 +105,7 @@ class Server:
         end = loop.time() + within
         self.dataplane.close()
         self.repository.give_up_loading()
+        await asyncio.sleep(min(_CROSSING_SECONDS, within))
         if self._rpc is not None:
             await self._rpc.stop(within)
         await self._health_server.stop()
@@ -182,6 +186,7 @@ async def serve(server: Server, announce: Callable[[str], None] = print) -> None
             await asyncio.wait({loaded, signalled}, return_when=asyncio.FIRST_COMPLETED)
             if loaded.done():
                 loaded.result()
+                gc.freeze()  # what loading left is never garbage; collections need not look at it
                 for line in (*server.model_lines(), server.ready_line()):
                     announce(line)
                 await signalled

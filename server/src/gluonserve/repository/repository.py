@@ -111,6 +111,9 @@ class Repository:
 
         What clients make up is no label: an unknown name counts under the empty one.
         """
+        serving = self._ready.get((name, version))
+        if serving is not None:
+            return serving.recorder
         known = self._versions.get(name)
         if known is None:
             return self._refusals[""]
