@@ -25,6 +25,7 @@ from __future__ import annotations
 
 from gluonserve.loader.lowering import (
     activation,
+    attention,
     casting,
     convolution,
     creation,
@@ -44,6 +45,7 @@ from gluonserve.loader.lowering.table import OpTable
 
 TABLE = OpTable(
     activation.OPS,
+    attention.OPS,
     casting.OPS,
     convolution.OPS,
     creation.OPS,
