@@ -102,6 +102,7 @@ class FakeDataPlane:
         self.release = asyncio.Event()
         self.entered = asyncio.Event()
         self.left = asyncio.Event()
+        self._moved = asyncio.Event()
         self.seen: deque[InferRequest] = deque(maxlen=100)
         self.calls = 0
         self.cancelled: list[str] = []
@@ -109,6 +110,12 @@ class FakeDataPlane:
         self.most_inside = self._inside = 0
         self.is_ready = True
         self._draining = False
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Wait for a condition that changes when requests come and go, bounded."""
+        while not condition():
+            self._moved.clear()
+            await asyncio.wait_for(self._moved.wait(), 20)
 
     def live(self) -> bool:
         return True
@@ -176,6 +183,7 @@ class FakeDataPlane:
     async def infer(self, request: InferRequest) -> InferResponse:
         self.seen.append(request)
         self.calls += 1
+        self._moved.set()
         self._inside += 1
         self.most_inside = max(self.most_inside, self._inside)
         try:
@@ -186,6 +194,7 @@ class FakeDataPlane:
         finally:
             self._inside -= 1
             self.left.set()
+            self._moved.set()
 
     def encoded(self, response: InferResponse, ns: int) -> None:
         assert ns >= 0
