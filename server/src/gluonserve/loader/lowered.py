@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 from onnx import ModelProto, NodeProto, TensorProto, helper
 
 from gluonserve.errors import UnsupportedModel
-from gluonserve.loader.lowering.emit import value_info
-from gluonserve.loader.lowering.values import ONNX_TYPE
+from gluonserve.loader.lowering.values import ONNX_TYPE, value_info
 from gluonserve.loader.params import Params
 from gluonserve.tensors import DType
 

@@ -105,6 +105,24 @@ def free(name: str) -> Expr:
     return Expr(((((Free(name), 1),), 1),))
 
 
+def free_name(dim: Dim) -> str | None:
+    """The name of a dimension that is nothing but a free one."""
+    if isinstance(dim, int) or len(dim.terms) != 1:
+        return None
+    monomial, factor = dim.terms[0]
+    if factor != 1 or len(monomial) != 1 or monomial[0][1] != 1:
+        return None
+    atom = monomial[0][0]
+    return atom.name if isinstance(atom, Free) else None
+
+
+def constant(dim: Dim) -> int | None:
+    """The number that a dimension is, also where it stands inside an atom."""
+    if isinstance(dim, int):
+        return dim
+    return dim.terms[0][1] if dim.terms[0][0] == () else None
+
+
 def larger(one: Dim, other: Dim) -> Dim:
     """The larger of two dimensions, symbolic where that is not known."""
     if isinstance(one, int) and isinstance(other, int):

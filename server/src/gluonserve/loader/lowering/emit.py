@@ -3,107 +3,27 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from onnx import AttributeProto, GraphProto, NodeProto, helper
+from onnx import AttributeProto, helper
 
 from gluonserve.errors import InvalidModel
-from gluonserve.loader.lowering import dims, folding
+from gluonserve.loader.lowering import dims, folding, lengths
+from gluonserve.loader.lowering.bodies import Body, Narrowed
+from gluonserve.loader.lowering.construction import HOLE, PLAIN_ONNX, Build, Scope, Target
 from gluonserve.loader.lowering.rules import RULES, Call
 from gluonserve.loader.lowering.values import ONNX_TYPE, UnknownDimension, Value
 from gluonserve.tensors import DType
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from gluonserve.loader.graph import Graph, Node
-    from gluonserve.loader.lowering.dims import Atom, Dim
+    from gluonserve.loader.lowering.bodies import OnnxOp
+    from gluonserve.loader.lowering.dims import Dim
     from gluonserve.loader.lowering.values import Operand, Shape
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What the ONNX is for: an opset, and what of it the engine lacks (ONNX operator names)."""
-
-    opset: int = 18
-    lacks: frozenset[str] = frozenset()
-
-    def has(self, op_type: str) -> bool:
-        """Whether the engine runs this ONNX operator."""
-        return op_type not in self.lacks
-
-
-PLAIN_ONNX = Target()
-
-
-@dataclass(slots=True)
-class Scope:
-    """The nodes of one graph being built: the model's, or the body of a loop or branch."""
-
-    parent: Scope | None = None
-    nodes: list[NodeProto] = field(default_factory=list)
-    lengths: dict[Dim, Value] = field(default_factory=dict)
-
-    @property
-    def depth(self) -> int:
-        """How many graphs this one stands inside."""
-        return 0 if self.parent is None else self.parent.depth + 1
-
-    @property
-    def outermost(self) -> Scope:
-        """The graph of the model itself."""
-        return self if self.parent is None else self.parent.outermost
-
-
-@dataclass(slots=True)
-class Build:
-    """What all scopes of one model share while it is built."""
-
-    target: Target
-    np_shape: bool = False
-    arrays: dict[str, np.ndarray] = field(default_factory=dict)
-    """Every constant by its value's name; only those that nodes read become initializers."""
-    used: dict[str, None] = field(default_factory=dict)
-    learned: dict[str, Dim] = field(default_factory=dict)
-    """Free dimensions that some operator fixed; the importer builds again with them."""
-    known: Mapping[str, Dim] = field(default_factory=dict)
-    """What earlier passes fixed of the holes in this graph's shapes."""
-    sources: dict[str, tuple[Value, int, Scope]] = field(default_factory=dict)
-    names: dict[str, int] = field(default_factory=dict)
-    constants: dict[tuple[str, tuple[int, ...], bytes], Value] = field(default_factory=dict)
-    coupled: set[str] = field(default_factory=set)
-    """Free dimensions along which elements depend on each other; those cannot count rows."""
-    parameters: dict[str, str] = field(default_factory=dict)
-    """Which of the constants are stored parameters, and their names there."""
-    node: Node | None = None
-    position: int = 0
-    inline: Callable[[Emit, Graph, Sequence[Value]], tuple[Value, ...]] | None = None
-
-    def unique(self, wanted: str) -> str:
-        """A name that no other value has."""
-        name = wanted
-        while name in self.names:
-            self.names[wanted] += 1
-            name = f"{wanted}_{self.names[wanted]}"
-        self.names[name] = 0
-        return name
-
-    def note_sources(self, value: Value, scope: Scope) -> None:
-        """Remember which tensor shows a free dimension at run time."""
-        for axis, dim in enumerate(value.shape):
-            name = _free_name(dim)
-            if name is not None and name not in self.sources:
-                self.sources[name] = (value, axis, scope)
-
-
-class OnnxOp(Protocol):
-    """One ONNX operator with a single output, bound to the graph being built."""
-
-    def __call__(self, *inputs: Operand, **attributes: object) -> Value:
-        """Emit the node."""
-        ...
 
 
 class Emit:
@@ -126,7 +46,7 @@ class Emit:
         if op_type[:1] != op_type[:1].upper() or op_type.startswith("_"):
             raise AttributeError(op_type)
 
-        def emit(*inputs: Operand, **attributes: object) -> Value:
+        def emit(*inputs: Operand, **attributes: Any) -> Value:
             return self.node(op_type, *inputs, **attributes)[0]
 
         return emit
@@ -138,7 +58,7 @@ class Emit:
 
     @property
     def np_shape(self) -> bool:
-        """Whether rank 0 and size 0 are real here; legacy reductions to a scalar answer ``(1,)``."""
+        """Whether rank 0 and size 0 are real; legacy reductions to a scalar answer ``(1,)``."""
         return self._build.np_shape
 
     @property
@@ -155,7 +75,7 @@ class Emit:
         outputs: int = 1,
         types: Sequence[tuple[DType, Shape]] | None = None,
         reads_data: bool | None = None,
-        **attributes: object,
+        **attributes: Any,
     ) -> tuple[Value, ...]:
         """Emit a node with any number of outputs.
 
@@ -182,11 +102,11 @@ class Emit:
         self._append(op_type, operands, values, given)
         return values
 
-    def const(self, array: np.ndarray | float | Sequence[int], dtype: DType | None = None) -> Value:
+    def const(
+        self, array: np.ndarray | np.generic | float | Sequence[int], dtype: DType | None = None
+    ) -> Value:
         """A constant; equal small ones are shared."""
         elements = np.asarray(array, None if dtype is None else dtype.numpy)
-        if dtype is None and elements.dtype.kind == "i" and not isinstance(array, np.ndarray):
-            elements = elements.astype(np.int64)
         kind = DType.of(elements.dtype)
         if elements.nbytes > _SHARED_BYTES:
             return self._constant(elements, kind)
@@ -198,12 +118,12 @@ class Emit:
     def scalar(self, number: Dim | float, dtype: DType = DType.INT64) -> Value:
         """A scalar of this type: a number, or a dimension that is known only at run time."""
         if not isinstance(number, dims.Expr):
-            return self.const(np.asarray(_wrapped(number, dtype)))
+            return self.const(_wrapped(number, dtype))
         return self.cast(self.Squeeze(self.length(number), [0]), dtype)
 
     def filled(self, number: float, shape: Sequence[Dim], dtype: DType) -> Value:
         """A tensor of this shape in which every element is ``number``."""
-        element = np.asarray(_wrapped(number, dtype))
+        element = _wrapped(number, dtype)
         count = dims.product(shape)
         if isinstance(count, int) and count <= _FILLED_ELEMENTS:
             known = tuple(self.static(dim, "a constant") for dim in shape)
@@ -214,9 +134,9 @@ class Emit:
         """A dimension as an int64 tensor of shape ``(1,)``."""
         if isinstance(dim, int):
             return self.const([dim])
-        home = self._home(dim)
+        home = lengths.home(self._build, dim)
         if dim not in home.lengths:
-            home.lengths[dim] = Emit(self._build, home)._computed(dim)  # noqa: SLF001 - its own kind
+            home.lengths[dim] = lengths.computed(Emit(self._build, home), self._build, dim)
         return home.lengths[dim]
 
     def shape_vector(self, shape: Sequence[Dim]) -> Value:
@@ -364,18 +284,19 @@ class Emit:
 
     def hole(self, axis: int) -> Dim:
         """A dimension that MXNet left to inference (0 in a legacy shape); its users fix it."""
-        name = f"{HOLE}{self._build.position}.{axis}"
+        place = ".".join(map(str, (*self._build.place, axis)))
+        name = f"{HOLE}{place}"
         return self._build.known.get(name, dims.free(name))
 
     @contextmanager
     def lowering(self, node: Node, position: int) -> Iterator[None]:
         """While this holds, values are named for ``node``; for the importer."""
-        before = self._build.node, self._build.position
-        self._build.node, self._build.position = node, position
+        before = self._build.node, self._build.place
+        self._build.node, self._build.place = node, (*self._build.place, position)
         try:
             yield
         finally:
-            self._build.node, self._build.position = before
+            self._build.node, self._build.place = before
 
     def _prefix(self) -> str:
         return self._build.node.name if self._build.node else "value"
@@ -432,46 +353,6 @@ class Emit:
         for value in values:
             self._build.note_sources(value, self.scope)
 
-    def _home(self, dim: Dim) -> Scope:
-        """The innermost scope that shows a free dimension of ``dim``."""
-        names = dims.symbols(dim)
-        missing = {name for name in names if name not in self._build.sources}
-        unknown = {name for name in missing if not name.startswith(HOLE)}
-        if unknown:
-            raise UnknownDimension("a shape", frozenset(unknown))
-        homes = [self._build.sources[name][2] for name in sorted(names - missing)]
-        return max([*homes, self.scope.outermost], key=lambda scope: scope.depth)
-
-    def _computed(self, dim: Dim) -> Value:
-        """The nodes that compute a symbolic dimension, as a tensor of shape ``(1,)``."""
-        name = _free_name(dim)
-        if name is not None and name not in self._build.sources:
-            return self.const([1])  # a hole: this pass is to learn what fills it
-        if name is not None:
-            value, axis, _ = self._build.sources[name]
-            return self.Shape(value, start=axis, end=axis + 1)
-        total: Value | None = None
-        for monomial, factor in dim.terms if isinstance(dim, dims.Expr) else ():
-            term = self._term(monomial, factor)
-            total = term if total is None else self.Add(total, term)
-        return total if total is not None else self.const([0])
-
-    def _term(self, monomial: tuple[tuple[Atom, int], ...], factor: int) -> Value:
-        factors = [self._atom(atom) for atom, power in monomial for _ in range(power)]
-        if factor != 1 or not factors:
-            factors.append(self.const([factor]))
-        value = factors[0]
-        for other in factors[1:]:
-            value = self.Mul(value, other)
-        return value
-
-    def _atom(self, atom: Atom) -> Value:
-        if isinstance(atom, dims.Free):
-            return self.length(dims.free(atom.name))
-        if isinstance(atom, dims.Larger):
-            return self.Max(self.length(atom.one), self.length(atom.other))
-        return self.quotient(self.length(atom.top), self.length(atom.bottom))
-
     def _reshape_vector(self, source: Shape, wanted: Shape) -> Value:
         """``wanted`` in ONNX's terms: 0 copies a dimension, one -1 is inferred."""
         entries: list[Dim] = [
@@ -487,61 +368,11 @@ class Emit:
         return self.const(np.array(entries, np.int64))
 
 
-class Narrowed:
-    """Emits nodes whose float64 operands are cast to float32, and their results back."""
-
-    def __init__(self, op: Emit) -> None:
-        self._op = op
-
-    def __getattr__(self, op_type: str) -> OnnxOp:
-        emit = getattr(self._op, op_type)
-
-        def narrow(*inputs: Operand, **attributes: object) -> Value:
-            operands = [self._narrow(one) for one in inputs]
-            return self._op.cast(emit(*operands, **attributes), DType.FP64)
-
-        return narrow
-
-    def _narrow(self, given: Operand) -> Operand:
-        if isinstance(given, Value) and given.dtype is DType.FP64:
-            return self._op.cast(given, DType.FP32)
-        return given
-
-
-@dataclass(frozen=True, slots=True)
-class Body:
-    """The body of a Loop, Scan or If while it is built; ``op`` emits into it."""
-
-    op: Emit
-    inputs: tuple[Value, ...]
-    name: str
-
-    def graph(self, *outputs: Value) -> GraphProto:
-        """The finished body; every output gets a node of its own, as ONNX demands."""
-        named = [
-            self.op.node("Identity", value, types=[(value.dtype, value.shape)])[0]
-            for value in outputs
-        ]
-        return helper.make_graph(
-            self.op.scope.nodes,
-            self.name,
-            [value_info(value) for value in self.inputs],
-            [value_info(value) for value in named],
-        )
-
-
-HOLE = "~hole"
-"""How names of dimensions begin that only other operators fix."""
+__all__ = ["HOLE", "PLAIN_ONNX", "Body", "Build", "Emit", "Scope", "Target"]
 
 _SHARED_BYTES = 1024
 _FILLED_ELEMENTS = 1024
 _LAST = (1 << 63) - 1
-
-
-def value_info(value: Value, name: str | None = None) -> object:
-    """How ONNX declares an input or output; free dimensions by their names."""
-    shape = [dim if isinstance(dim, int) else _free_name(dim) for dim in value.shape]
-    return helper.make_tensor_value_info(name or value.name, ONNX_TYPE[value.dtype], shape)
 
 
 def _attribute(name: str, value: object) -> AttributeProto:
@@ -552,19 +383,9 @@ def _attribute(name: str, value: object) -> AttributeProto:
     return helper.make_attribute(name, value)
 
 
-def _free_name(dim: Dim) -> str | None:
-    if isinstance(dim, int) or len(dim.terms) != 1:
-        return None
-    monomial, factor = dim.terms[0]
-    if factor != 1 or len(monomial) != 1 or monomial[0][1] != 1:
-        return None
-    atom = monomial[0][0]
-    return atom.name if isinstance(atom, dims.Free) else None
-
-
-def _wrapped(number: float, dtype: DType) -> np.generic:
+def _wrapped(number: float, dtype: DType) -> np.ndarray:
     """``number`` as C converts it to the type: towards zero, integers modulo their range."""
     if dtype.numpy.kind in "iu":
         whole = int(number) if np.isfinite(number) else int(np.sign(number)) << 63
-        return np.array(whole & 0xFFFFFFFFFFFFFFFF, np.uint64).astype(dtype.numpy)[()]
-    return np.array(number).astype(dtype.numpy)[()]
+        return np.array(whole & 0xFFFFFFFFFFFFFFFF, np.uint64).astype(dtype.numpy)
+    return np.array(number).astype(dtype.numpy)

@@ -6,12 +6,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias, Union
 
 import numpy as np
-from onnx import TensorProto
+from onnx import TensorProto, helper
 
+from gluonserve.loader.lowering import dims
 from gluonserve.tensors import DType
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from onnx import ValueInfoProto
 
     from gluonserve.loader.lowering.dims import Dim
 
@@ -95,3 +98,9 @@ class UnknownDimension(Exception):  # noqa: N818 - caught by the importer, never
     def __init__(self, what: str, names: frozenset[str]) -> None:
         super().__init__(what)
         self.what, self.names = what, names
+
+
+def value_info(value: Value, name: str | None = None) -> ValueInfoProto:
+    """How ONNX declares an input or output; free dimensions by their names."""
+    shape = [dim if isinstance(dim, int) else dims.free_name(dim) for dim in value.shape]
+    return helper.make_tensor_value_info(name or value.name, ONNX_TYPE[value.dtype], shape)
