@@ -58,6 +58,9 @@ def configure(
 
 
 def _rendering(*, console: bool, colors: bool) -> tuple[Processor, ...]:
+    """Traces leave out local variables: those hold tensors, which are long and not for logs."""
     if console:
-        return (structlog.dev.ConsoleRenderer(colors=colors),)
-    return (structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer())
+        traces = structlog.dev.RichTracebackFormatter(show_locals=False)
+        return (structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=traces),)
+    frames = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+    return (structlog.processors.ExceptionRenderer(frames), structlog.processors.JSONRenderer())

@@ -156,7 +156,7 @@ def draw_detections(
         box = tuple(np.clip(one.corners, 0, 1) * (picture.size * 2))
         draw.rectangle(box, outline=colour, width=2)
         name = labels.get(one.label, f"class {one.label}")
-        _caption(draw, f"{name} {one.score:.2f}", box[0], box[1], colour)
+        _caption(draw, f"{name}: {one.score:.0%}", box[0], box[1], colour)
     picture.save(target)
 
 
