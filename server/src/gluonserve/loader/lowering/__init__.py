@@ -17,22 +17,26 @@ To add an operator:
 3. A new family's ``OPS`` goes into ``TABLE`` below; operators that are refused on purpose say why
    with ``OPS.refuses(..., reason=...)``. If inputs of the network feed the operator directly and
    it tells their rank, add it to ``loader/hints.py``.
-4. Replay its recorded cases: ``python -m tests.replay Name`` runs them on both engines; then give it
-   live cases in ``tests/conformance``.
+4. Replay its recorded cases: ``python -m tests.replay Name`` runs them on both engines (with
+   ``--free`` with free dimensions, too); then give it live cases in ``tests/conformance``.
 """
 
 from __future__ import annotations
 
 from gluonserve.loader.lowering import (
     activation,
+    anchors,
     attention,
+    boxes,
     casting,
+    control,
     convolution,
     creation,
     elementwise,
     indexing,
     joining,
     normalization,
+    pictures,
     pooling,
     products,
     recurrent,
@@ -45,14 +49,18 @@ from gluonserve.loader.lowering.table import OpTable
 
 TABLE = OpTable(
     activation.OPS,
+    anchors.OPS,
     attention.OPS,
+    boxes.OPS,
     casting.OPS,
+    control.OPS,
     convolution.OPS,
     creation.OPS,
     elementwise.OPS,
     indexing.OPS,
     joining.OPS,
     normalization.OPS,
+    pictures.OPS,
     pooling.OPS,
     products.OPS,
     recurrent.OPS,

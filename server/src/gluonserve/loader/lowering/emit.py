@@ -134,7 +134,7 @@ class Emit:
         """A dimension as an int64 tensor of shape ``(1,)``."""
         if isinstance(dim, int):
             return self.const([dim])
-        home = lengths.home(self._build, dim)
+        home = lengths.home(self._build, dim, self.scope)
         if dim not in home.lengths:
             home.lengths[dim] = lengths.computed(Emit(self._build, home), self._build, dim)
         return home.lengths[dim]
@@ -226,9 +226,9 @@ class Emit:
             return value
         vector = self.shape_vector(wanted)
         reads = value.reads_data
-        return self.node(
-            "Expand", value, vector, types=[(value.dtype, wanted)], reads_data=reads
-        )[0]
+        return self.node("Expand", value, vector, types=[(value.dtype, wanted)], reads_data=reads)[
+            0
+        ]
 
     def cast(self, value: Value, dtype: DType) -> Value:
         """``value`` as another type; itself where it has it already."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gluonserve.loader.lowering import dims
+from gluonserve.loader.lowering.construction import HOLE
 from gluonserve.loader.lowering.values import UnknownDimension
 
 if TYPE_CHECKING:
@@ -14,22 +15,25 @@ if TYPE_CHECKING:
     from gluonserve.loader.lowering.values import Value
 
 
-def home(build: Build, dim: Expr) -> Scope:
-    """The innermost graph that shows a free dimension of ``dim``.
+def home(build: Build, dim: Expr, here: Scope) -> Scope:
+    """The innermost graph that shows a free dimension of ``dim``; the model's for holes.
 
     Raises:
         UnknownDimension: no tensor shows one of them.
     """
     missing = dims.symbols(dim) - build.sources.keys()
-    if missing:
-        raise UnknownDimension("a shape", frozenset(missing))
-    homes = [build.sources[name][2] for name in sorted(dims.symbols(dim))]
-    return max(homes, key=lambda scope: scope.depth)
+    unknown = frozenset(name for name in missing if not name.startswith(HOLE))
+    if unknown:
+        raise UnknownDimension("a shape", unknown)
+    homes = [build.sources[name][2] for name in sorted(dims.symbols(dim) - missing)]
+    return max([here.outermost, *homes], key=lambda scope: scope.depth)
 
 
 def computed(op: Emit, build: Build, dim: Expr) -> Value:
     """A symbolic dimension as a tensor of shape ``(1,)``."""
     name = dims.free_name(dim)
+    if name is not None and name not in build.sources:
+        return op.const([1])  # a hole: this pass is to learn what fills it
     if name is not None:
         value, axis, _ = build.sources[name]
         return op.Shape(value, start=axis, end=axis + 1)

@@ -10,6 +10,7 @@ import numpy as np
 
 from gluonserve.errors import InvalidModel
 from gluonserve.loader.lowering import dims
+from gluonserve.loader.lowering.stepping import stepped
 from gluonserve.loader.lowering.table import OpTable
 from gluonserve.tensors import DType
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from gluonserve.loader.lowering.dims import Dim
     from gluonserve.loader.lowering.emit import Emit
-    from gluonserve.loader.lowering.values import Shape, Value
+    from gluonserve.loader.lowering.values import Value
 
 OPS = OpTable()
 
@@ -86,7 +87,7 @@ def rnn(
     projection_size: int | None = None,
     use_sequence_length: bool = False,
 ) -> tuple[Value, ...]:
-    """``LSTM``, ``GRU`` or ``RNN`` per layer; with a projection a ``Scan``.
+    """``LSTM``, ``GRU`` or ``RNN`` per layer; with a projection a ``Loop``.
 
     Gates are put into ONNX's order by nodes that engines fold, so that weights stay in their file.
     As MXNet on a CPU it ignores sequence lengths and the clipping of states, which only cuDNN
@@ -186,7 +187,7 @@ def _layers(
         if layers.projection is None:
             data, *ends = _fused(op, data, directions, begins, layers)
         else:
-            data, *ends = _projected(op, data, directions, begins, layers)
+            data, *ends = _projected(op, data, directions, begins)
         finals.append(tuple(ends))
     return (data, *(_joined(op, ends) for ends in zip(*finals, strict=True)))
 
@@ -242,13 +243,13 @@ def _joined(op: Emit, values: Sequence[Value]) -> Value:
 
 
 def _projected(
-    op: Emit, data: Value, parameters: Sequence[Direction], states: Sequence[Value], layers: Layers
+    op: Emit, data: Value, parameters: Sequence[Direction], states: Sequence[Value]
 ) -> tuple[Value, ...]:
     """One layer of an LSTM whose answers are projected, which ONNX's node does not know."""
     answers, ends, cells = [], [], []
     for at, each in enumerate(parameters):
         begin = [op.squeeze(op.slice(state, 0, at, at + 1), 0) for state in states]
-        end, cell, steps = _projecting_scan(op, data, each, begin, layers, backwards=at)
+        end, cell, steps = _projecting(op, data, each, begin, backwards=at > 0)
         answers.append(steps)
         ends.append(op.unsqueeze(end, 0))
         cells.append(op.unsqueeze(cell, 0))
@@ -256,42 +257,41 @@ def _projected(
     return joined, _joined(op, ends), _joined(op, cells)
 
 
-def _projecting_scan(
+def _projecting(
     op: Emit,
     data: Value,
     parameters: Direction,
     states: Sequence[Value],
-    layers: Layers,
     *,
-    backwards: int,
+    backwards: bool,
 ) -> tuple[Value, ...]:
-    """The steps of one direction: what flows in is computed for all of them at once."""
+    """One direction: its final answer and cell, and the answers of all steps.
+
+    What flows in is computed for all steps at once.
+    """
     bias = op.Add(parameters.inward_bias, parameters.recurrent_bias)
     inward = op.Add(op.MatMul(data, op.transpose(parameters.inward, (1, 0))), bias)
     turned = op.transpose(parameters.recurrent, (1, 0))
     projection = op.transpose(_required(parameters.projection), (1, 0))
-    answer, cell = states
-    step: Shape = inward.shape[1:]
-    reads = data.reads_data or answer.reads_data or cell.reads_data
-    kinds = [(DType.FP32, value) for value in (answer.shape, cell.shape, step)]
-    body = op.body(kinds, reads_data=reads)
-    inner, (last, kept, arrived) = body.op, body.inputs
-    gates = inner.Add(arrived, inner.MatMul(last, turned))
-    entered, forgot, fresh, shown = inner.node(
-        "Split", gates, outputs=4, axis=1, num_outputs=4,
-        types=[(DType.FP32, cell.shape)] * 4,
-    )  # fmt: skip
-    renewed = inner.Add(
-        inner.Mul(inner.Sigmoid(forgot), kept),
-        inner.Mul(inner.Sigmoid(entered), inner.Tanh(fresh)),
-    )
-    said = inner.MatMul(inner.Mul(inner.Sigmoid(shown), inner.Tanh(renewed)), projection)
-    return op.node(
-        "Scan", answer, cell, inward,
-        outputs=3, num_scan_inputs=1, reads_data=reads, body=body.graph(said, renewed, said),
-        scan_input_directions=[backwards], scan_output_directions=[backwards],
-        types=[*kinds[:2], (DType.FP32, (data.shape[0], *answer.shape))],
-    )  # fmt: skip
+
+    def step(
+        inner: Emit, parts: Sequence[Value], current: Sequence[Value]
+    ) -> tuple[Sequence[Value], Sequence[Value]]:
+        last, cell = current
+        gates = inner.Add(parts[0], inner.MatMul(last, turned))
+        entered, forgot, fresh, shown = inner.node(
+            "Split", gates, outputs=4, axis=1, num_outputs=4, types=[(cell.dtype, cell.shape)] * 4
+        )
+        renewed = inner.Add(
+            inner.Mul(inner.Sigmoid(forgot), cell),
+            inner.Mul(inner.Sigmoid(entered), inner.Tanh(fresh)),
+        )
+        said = inner.MatMul(inner.Mul(inner.Sigmoid(shown), inner.Tanh(renewed)), projection)
+        return (said, renewed), (said,)
+
+    reads = data.reads_data or any(state.reads_data for state in states)
+    finals, stacked = stepped(op, [inward], states, step, reads_data=reads, backwards=backwards)
+    return (*finals, *stacked)
 
 
 def _required(value: Value | None) -> Value:
