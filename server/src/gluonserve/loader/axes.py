@@ -1,4 +1,4 @@
-"""Which axes count rows: ``batch`` among the free dimensions of inputs, proven through to outputs."""
+"""Which axes count rows: ``batch`` among the free dimensions, proven from inputs to outputs."""
 
 from __future__ import annotations
 

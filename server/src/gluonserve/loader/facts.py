@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gluonserve.errors import InvalidConfig, InvalidModel
-from gluonserve.loader import axes, hints as hinting
-from gluonserve.loader.graph import Graph, Variable
+from gluonserve.loader import axes
+from gluonserve.loader import hints as hinting
 from gluonserve.loader.lowering import dims
 from gluonserve.loader.lowering.emit import HOLE, PLAIN_ONNX
 from gluonserve.tensors import DType
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from gluonserve.loader.graph import Graph, Variable
     from gluonserve.loader.hints import InputHint
     from gluonserve.loader.lowering.building import Built, Plan
     from gluonserve.loader.lowering.dims import Dim
@@ -153,18 +154,21 @@ def _settled(
 def _merge(learned: dict[str, Dim], new: Mapping[str, Dim], symbols: set[str]) -> bool:
     """Take over new facts about inputs and holes; whether there were any."""
     changed = False
-    for name, value in new.items():
+    for name, fact in new.items():
         if name not in symbols and not name.startswith(HOLE):
             continue
-        value = dims.replaced(value, learned)
+        value = dims.replaced(fact, learned)
         usable = dims.symbols(value) <= symbols | {axes.BATCH}
         if name in learned or name in dims.symbols(value) or not usable:
             continue
-        for other in learned:
-            learned[other] = dims.replaced(learned[other], {name: value})
+        _substitute(learned, {name: value})
         learned[name] = value
         changed = True
     return changed
+
+
+def _substitute(learned: dict[str, Dim], new: Mapping[str, Dim]) -> None:
+    learned.update({name: dims.replaced(value, new) for name, value in learned.items()})
 
 
 def _pin(
@@ -185,8 +189,7 @@ def _pin(
     }
     if pinned:
         learned.update(pinned)
-        for other in learned:
-            learned[other] = dims.replaced(learned[other], pinned)
+        _substitute(learned, pinned)
         return
     if not places:
         free = ", ".join(sorted(unknown.names))
@@ -196,7 +199,8 @@ def _pin(
         )
     listed = ", ".join(f"dimension {axis} of {name!r}" for name, axis in places)
     raise InvalidConfig(
-        f"{unknown.what} needs {listed}: set shape of that input in model.toml, or inputs= of load()"
+        f"{unknown.what} needs {listed}: set shape of that input in model.toml, "
+        "or inputs= of load()"
     )
 
 

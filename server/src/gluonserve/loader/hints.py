@@ -6,14 +6,12 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-
 from gluonserve.loader.attributes import BadAttribute, Dims, read_attribute
-from gluonserve.loader.graph import Graph, Node, Variable
+from gluonserve.loader.graph import Graph, Node, Ref, Variable
 from gluonserve.tensors import DType
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,38 +46,165 @@ FLAGS: Mapping[int, DType] = {
 
 _Edge = tuple[int, int, int]
 
-_FIRST = """
-    Activation BatchNorm BatchNorm_v1 _contrib_SyncBatchNorm _contrib_BatchNormWithReLU Dropout
-    LeakyReLU LayerNorm GroupNorm InstanceNorm L2Normalization LRN softmax log_softmax softmin
-    SoftmaxActivation SoftmaxOutput LinearRegressionOutput LogisticRegressionOutput
-    MAERegressionOutput SVMOutput MakeLoss make_loss BlockGrad Cast amp_cast clip _copy SwapAxis
-    transpose slice slice_axis slice_like Pad reverse SequenceMask SequenceReverse Pooling
-    UpSampling _contrib_AdaptiveAvgPooling2D _contrib_BilinearResize2D _contrib_div_sqrt_dim
-    _image_to_tensor _image_normalize _image_resize _image_crop Crop _contrib_quantize_v2
-    _power_scalar _rpower_scalar _npi_copy zeros_like ones_like broadcast_axis repeat sort argsort
-    relu sigmoid tanh exp log sqrt square abs negative softsign erf reciprocal rsqrt round floor
-    ceil sign cumsum _np_cumsum _np_copy _npx_relu _npx_sigmoid hard_sigmoid expm1 log1p log2 log10
-    sin cos tan arcsin arccos arctan sinh cosh arcsinh arccosh arctanh degrees radians rint fix
-    trunc cbrt rcbrt gamma gammaln erfinv logical_not smooth_l1 RNN
-""".split()
-_ALL = """
-    elemwise_add elemwise_sub elemwise_mul elemwise_div add_n _grad_add Concat _maximum _minimum
-    _equal _not_equal _greater _greater_equal _lesser _lesser_equal _power _mod _hypot where
-    amp_multicast batch_dot
-""".split()
-_FOUR = """
-    UpSampling _contrib_AdaptiveAvgPooling2D _contrib_BilinearResize2D SpatialTransformer
-    BilinearSampler ROIPooling _contrib_ROIAlign _contrib_DeformableConvolution Crop Pad
-    _contrib_ModulatedDeformableConvolution _contrib_MultiBoxPrior Correlation depth_to_space
-    space_to_depth
-""".split()
+_FIRST = [
+    "Activation",
+    "BatchNorm",
+    "BatchNorm_v1",
+    "_contrib_SyncBatchNorm",
+    "_contrib_BatchNormWithReLU",
+    "Dropout",
+    "LeakyReLU",
+    "LayerNorm",
+    "GroupNorm",
+    "InstanceNorm",
+    "L2Normalization",
+    "LRN",
+    "softmax",
+    "log_softmax",
+    "softmin",
+    "SoftmaxActivation",
+    "SoftmaxOutput",
+    "LinearRegressionOutput",
+    "LogisticRegressionOutput",
+    "MAERegressionOutput",
+    "SVMOutput",
+    "MakeLoss",
+    "make_loss",
+    "BlockGrad",
+    "Cast",
+    "amp_cast",
+    "clip",
+    "_copy",
+    "SwapAxis",
+    "transpose",
+    "slice",
+    "slice_axis",
+    "slice_like",
+    "Pad",
+    "reverse",
+    "SequenceMask",
+    "SequenceReverse",
+    "Pooling",
+    "UpSampling",
+    "_contrib_AdaptiveAvgPooling2D",
+    "_contrib_BilinearResize2D",
+    "_contrib_div_sqrt_dim",
+    "_image_to_tensor",
+    "_image_normalize",
+    "_image_resize",
+    "_image_crop",
+    "Crop",
+    "_contrib_quantize_v2",
+    "_power_scalar",
+    "_rpower_scalar",
+    "_npi_copy",
+    "zeros_like",
+    "ones_like",
+    "broadcast_axis",
+    "repeat",
+    "sort",
+    "argsort",
+    "relu",
+    "sigmoid",
+    "tanh",
+    "exp",
+    "log",
+    "sqrt",
+    "square",
+    "abs",
+    "negative",
+    "softsign",
+    "erf",
+    "reciprocal",
+    "rsqrt",
+    "round",
+    "floor",
+    "ceil",
+    "sign",
+    "cumsum",
+    "_np_cumsum",
+    "_np_copy",
+    "_npx_relu",
+    "_npx_sigmoid",
+    "hard_sigmoid",
+    "expm1",
+    "log1p",
+    "log2",
+    "log10",
+    "sin",
+    "cos",
+    "tan",
+    "arcsin",
+    "arccos",
+    "arctan",
+    "sinh",
+    "cosh",
+    "arcsinh",
+    "arccosh",
+    "arctanh",
+    "degrees",
+    "radians",
+    "rint",
+    "fix",
+    "trunc",
+    "cbrt",
+    "rcbrt",
+    "gamma",
+    "gammaln",
+    "erfinv",
+    "logical_not",
+    "smooth_l1",
+    "RNN",
+]
+_ALL = [
+    "elemwise_add",
+    "elemwise_sub",
+    "elemwise_mul",
+    "elemwise_div",
+    "add_n",
+    "_grad_add",
+    "Concat",
+    "_maximum",
+    "_minimum",
+    "_equal",
+    "_not_equal",
+    "_greater",
+    "_greater_equal",
+    "_lesser",
+    "_lesser_equal",
+    "_power",
+    "_mod",
+    "_hypot",
+    "where",
+    "amp_multicast",
+    "batch_dot",
+]
+_FOUR = [
+    "UpSampling",
+    "_contrib_AdaptiveAvgPooling2D",
+    "_contrib_BilinearResize2D",
+    "SpatialTransformer",
+    "BilinearSampler",
+    "ROIPooling",
+    "_contrib_ROIAlign",
+    "_contrib_DeformableConvolution",
+    "Crop",
+    "Pad",
+    "_contrib_ModulatedDeformableConvolution",
+    "_contrib_MultiBoxPrior",
+    "Correlation",
+    "depth_to_space",
+    "space_to_depth",
+]
 _OUT_OF_ORDER = {"Embedding": (0, 1), "expand_dims": (0, 1), "stack": (None, 1), "one_hot": (0, 1)}
+_TYPED_ALIKE = frozenset({"Convolution", "Deconvolution", "FullyConnected", "RNN", "stack"})
 _TYPED_APART = frozenset({"Embedding", "_contrib_SparseEmbedding", "take", "Cast", "amp_cast"})
 
 
 def ranks(graph: Graph, stored: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
     """Ranks of variables as far as the operators that read them tell."""
-    edges, known = [], {}
+    edges: list[_Edge] = []
+    known: dict[int, int] = {}
     for at, node in enumerate(graph.nodes):
         if isinstance(node, Variable):
             if node.name in stored:
@@ -95,7 +220,8 @@ def ranks(graph: Graph, stored: Mapping[str, tuple[int, ...]]) -> dict[str, int]
 def dtypes(graph: Graph, stored: Mapping[str, DType]) -> dict[str, DType]:
     """Types of variables as far as the parameters that meet them tell."""
     order = list(DType)
-    edges, known = [], {}
+    edges: list[_Edge] = []
+    known: dict[int, int] = {}
     for at, node in enumerate(graph.nodes):
         if isinstance(node, Variable):
             if node.name in stored:
@@ -150,7 +276,7 @@ def _rank_facts(at: int, node: Node) -> Iterator[tuple[int, int]]:
         yield (node.inputs[0].node, 4)
     elif node.op == "RNN":
         yield from ((ref.node, rank) for ref, rank in zip(node.inputs, (3, 1, 3, 3), strict=False))
-    elif node.op in ("Flatten",) or (node.op == "FullyConnected" and _flattens(node)):
+    elif node.op == "Flatten" or (node.op == "FullyConnected" and _flattens(node)):
         yield (at, 2)
     elif node.op == "transpose" and (axes := _dims(node, "axes")):
         yield (at, len(axes))
@@ -170,14 +296,15 @@ def _dtype_edges(at: int, node: Node) -> Iterator[_Edge]:
         yield (node.inputs[1].node, at, 0)
     elif node.op in _TYPED_APART:
         return
-    elif node.op in ("Convolution", "Deconvolution", "FullyConnected") or node.op in _ALL:
-        yield from ((ref.node, at, 0) for ref in node.inputs)
-    elif node.op.startswith(("broadcast_", "elemwise_")):
-        yield from ((ref.node, at, 0) for ref in node.inputs)
+    elif node.op in _ALL or node.op in _TYPED_ALIKE or node.op.startswith("broadcast_"):
+        yield from ((ref.node, at, 0) for ref in node.inputs if ref != _condition(node))
     elif node.op in _FIRST or node.op in ("Reshape", "Flatten", "expand_dims", "squeeze"):
         yield from ((ref.node, at, 0) for ref in node.inputs[:1])
-    elif node.op == "RNN" or node.op == "stack":
-        yield from ((ref.node, at, 0) for ref in node.inputs)
+
+
+def _condition(node: Node) -> Ref | None:
+    """The input of ``where`` whose type is its own affair."""
+    return node.inputs[0] if node.op == "where" and node.inputs else None
 
 
 def _spread(
@@ -208,14 +335,9 @@ def _by_name(graph: Graph, numbers: Mapping[int, int]) -> dict[str, int]:
 
 
 def _dims(node: Node, name: str) -> tuple[int, ...]:
-    return _read(node, name, lambda text: read_attribute(name, text, Dims), ())  # type: ignore[return-value]
+    read = read_attribute(name, node.attributes.get(name, "()"), Dims)
+    return read if isinstance(read, tuple) else ()
 
 
 def _flattens(node: Node) -> bool:
-    return bool(_read(node, "flatten", lambda text: read_attribute("flatten", text, bool), True))
-
-
-def _read(
-    node: Node, name: str, read: Callable[[str], object], default: object
-) -> object:
-    return read(node.attributes[name]) if name in node.attributes else default
+    return bool(read_attribute("flatten", node.attributes.get("flatten", "True"), bool))

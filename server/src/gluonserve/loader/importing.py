@@ -99,9 +99,9 @@ def import_model(
 ) -> Imported:
     """Import an exported network.
 
-    ``params`` is a file, or arrays by name. ``inputs`` are what settings say of inputs by name, ``outputs`` new names of outputs by
-    position, ``samples`` recorded inputs: they tell types and ranks, and dimensions where an
-    operator needs one that nothing else fixes.
+    ``params`` is a file, or arrays by name. ``inputs`` are what settings say of inputs by name,
+    ``outputs`` new names of outputs by position, ``samples`` recorded inputs: they tell types and
+    ranks, and dimensions where an operator needs one that nothing else fixes.
 
     Raises:
         InvalidModel: a file is broken, or graph and parameters do not fit each other.
@@ -110,13 +110,21 @@ def import_model(
     """
     graph = read_symbol(symbol)
     stored = read_params(params) if isinstance(params, Path) else params
-    return _imported(graph, stored, dict(inputs or {}), outputs or {}, samples or {}, table)
+    return _imported(
+        graph,
+        stored,
+        hints=inputs or {},
+        renamed=outputs or {},
+        samples=samples or {},
+        table=table,
+    )
 
 
 def _imported(
     graph: Graph,
     params: Mapping[str, np.ndarray] | None,
-    hints: dict[str, InputHint],
+    *,
+    hints: Mapping[str, InputHint],
     renamed: Mapping[int, str],
     samples: Mapping[str, np.ndarray],
     table: OpTable,
@@ -129,7 +137,7 @@ def _imported(
     plan = Plan(graph, table, stored)
     known = facts.input_facts(graph, stored, names, hints, samples)
     built = facts.settled(plan, known, hints, samples)
-    signature = _signature(graph, built, known, hints, renamed)
+    signature = _signature(graph, built, hints, renamed)
     return Imported(
         graph=graph,
         params=stored,
@@ -182,7 +190,6 @@ def _data_inputs(
 def _signature(
     graph: Graph,
     built: Built,
-    known: Mapping[str, facts.InputFact],
     hints: Mapping[str, InputHint],
     renamed: Mapping[int, str],
 ) -> Signature:
@@ -213,7 +220,7 @@ def _signature(
 
 
 def _begin_states(graph: Graph) -> frozenset[str]:
-    """Variables that only begin recurrent layers: an export leaves them over, absent means zeros."""
+    """Variables that only begin recurrent layers: an export leaves them; absent means zeros."""
     begins: set[int] = set()
     others = {head.node for head in graph.heads}
     for node in graph.nodes:
@@ -222,9 +229,7 @@ def _begin_states(graph: Graph) -> frozenset[str]:
             for slot, ref in enumerate(node.inputs):
                 (begins if slot in slots else others).add(ref.node)
     return frozenset(
-        variable.name
-        for at in begins - others
-        if isinstance(variable := graph.nodes[at], Variable)
+        variable.name for at in begins - others if isinstance(variable := graph.nodes[at], Variable)
     )
 
 

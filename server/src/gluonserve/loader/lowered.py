@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy as np
+    from onnx import ValueInfoProto
 
     from gluonserve.loader.lowering.building import Built
 
@@ -85,9 +86,7 @@ class Lowered:
         path.write_bytes(copy.SerializeToString())
 
 
-def lowered(
-    built: Built, names: Sequence[str], params: Mapping[str, np.ndarray]
-) -> Lowered:
+def lowered(built: Built, names: Sequence[str], params: Mapping[str, np.ndarray]) -> Lowered:
     """The ONNX model of a finished pass; ``names`` are its outputs'."""
     kept: dict[str, np.ndarray] = {}
     outputs = _named_outputs(built, names)
@@ -103,8 +102,7 @@ def lowered(
             _embed(tensor, array)
         else:
             stored = built.build.parameters.get(name)
-            filed = isinstance(params, Params) and stored is not None
-            _refer(tensor, params.location(stored) if filed else None)
+            _refer(tensor, _filed(params, stored))
             kept[name] = array
         initializers.append(tensor)
     graph = helper.make_graph(
@@ -121,7 +119,14 @@ def lowered(
     return Lowered(model, kept)
 
 
-def _named_outputs(built: Built, names: Sequence[str]) -> list[object]:
+def _filed(params: Mapping[str, np.ndarray], name: str | None) -> tuple[str, int, int] | None:
+    """Where a stored array lies in its file."""
+    if name is None or not isinstance(params, Params):
+        return None
+    return params.location(name)
+
+
+def _named_outputs(built: Built, names: Sequence[str]) -> list[ValueInfoProto]:
     """Outputs under MXNet's names: a node each, since one value may be several outputs."""
     infos = []
     for name, value in zip(names, built.outputs, strict=True):

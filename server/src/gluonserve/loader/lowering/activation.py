@@ -65,7 +65,7 @@ def leaky_relu(
 
 
 def gelu(op: Emit, data: Value) -> Value:
-    """x * (1 + erf(x / sqrt(2))) / 2, in the order of operations that engines fuse."""
+    """The erf form x * (1 + erf(x / sqrt(2))) / 2, in the order of operations that engines fuse."""
     tail = op.Add(UNARY["erf"](op, op.Div(data, float(np.sqrt(2)))), 1.0)
     return op.Mul(op.Mul(data, tail), 0.5)
 
@@ -224,9 +224,7 @@ def softmax_cross_entropy(op: Emit, data: Value, label: Value) -> Value:
 
 
 @OPS.lowers("Dropout", ignoring=("p", "axes", "cudnn_off"))
-def dropout(
-    op: Emit, data: Value, *, mode: Literal["always", "training"] = "training"
-) -> Value:
+def dropout(op: Emit, data: Value, *, mode: Literal["always", "training"] = "training") -> Value:
     """Nothing at inference."""
     if mode == "always":
         raise UnsupportedModel("mode='always' drops at random at inference too")

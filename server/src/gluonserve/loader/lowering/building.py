@@ -75,7 +75,7 @@ class Plan:
                 continue
             if isinstance(node, Variable):
                 value = bound(node)
-                answered = () if value is None else (value,)
+                answered: tuple[Value, ...] = () if value is None else (value,)
             else:
                 read = [values.get((ref.node, ref.index)) for ref in node.inputs]
                 answered = self._node(op, node, position, read)

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gluonserve.loader.attributes import Dims
-    from gluonserve.loader.lowering.emit import Emit, Narrowed
+    from gluonserve.loader.lowering.bodies import Narrowed
+    from gluonserve.loader.lowering.emit import Emit
     from gluonserve.loader.lowering.values import Value
 
 OPS = OpTable()

@@ -79,10 +79,10 @@ def arange(
 ) -> Value:
     """Without a stop, ``start`` is it, unless the length is to be inferred from who reads it."""
     if infer_range and stop is None:
-        return ramp(op, op.hole(0), start, step, repeat, kind_of(dtype))
+        return ramp(op, op.hole(0), start, step, repeat=repeat, dtype=kind_of(dtype))
     first, last = (0.0, start) if stop is None else (start, stop)
     count = max(0, math.ceil((last - first) / step)) * repeat
-    return ramp(op, count, first, step, repeat, kind_of(dtype))
+    return ramp(op, count, first, step, repeat=repeat, dtype=kind_of(dtype))
 
 
 @OPS.lowers("_contrib_arange_like", ignoring=("ctx",))
@@ -97,9 +97,9 @@ def arange_like(
 ) -> Value:
     """As many numbers as the data has elements, in its shape, or as one of its axes is long."""
     if axis is not None:
-        return ramp(op, data.shape[data.axis(axis)], start, step, repeat, data.dtype)
+        return ramp(op, data.shape[data.axis(axis)], start, step, repeat=repeat, dtype=data.dtype)
     count = dims.product(data.shape)
-    return op.reshape(ramp(op, count, start, step, repeat, data.dtype), data.shape)
+    return op.reshape(ramp(op, count, start, step, repeat=repeat, dtype=data.dtype), data.shape)
 
 
 @OPS.lowers("_eye", ignoring=("ctx",))
@@ -130,7 +130,9 @@ def linspace(
     return op.const(_converted(start + np.arange(num) * step, kind_of(dtype)))
 
 
-def ramp(op: Emit, count: Dim, start: float, step: float, repeat: int, dtype: DType) -> Value:
+def ramp(
+    op: Emit, count: Dim, start: float, step: float, *, repeat: int = 1, dtype: DType
+) -> Value:
     """``count`` numbers: start, start + step, ..., each ``repeat`` times in a row.
 
     Of an integer type the start and the step are too.
@@ -138,8 +140,7 @@ def ramp(op: Emit, count: Dim, start: float, step: float, repeat: int, dtype: DT
     if dtype.numpy.kind in "iu":
         start, step = int(start), int(step)
     if isinstance(count, int):
-        numbers = start + (np.arange(count) // repeat) * step
-        return op.const(_converted(numbers, dtype))
+        return op.const(_converted(start + (np.arange(count) // repeat) * step, dtype))
     places = op.Range(op.scalar(0), op.scalar(count), op.scalar(1))
     places = op.quotient(places, repeat) if repeat != 1 else places
     exact = DType.INT64 if not _fractional(start, step) else DType.FP32
@@ -162,4 +163,4 @@ def _fractional(*numbers: float) -> bool:
 def _holed(op: Emit, shape: Dims) -> tuple[Dim, ...]:
     if op.np_shape:
         return shape
-    return tuple(size if size else op.hole(axis) for axis, size in enumerate(shape))
+    return tuple(size or op.hole(axis) for axis, size in enumerate(shape))

@@ -76,9 +76,7 @@ class Expr:
 
     def __mul__(self, other: Dim) -> Dim:
         products = (
-            (_merged(left, right), a * b)
-            for left, a in self.terms
-            for right, b in _terms(other)
+            (_merged(left, right), a * b) for left, a in self.terms for right, b in _terms(other)
         )
         return _sum(products)
 
@@ -145,7 +143,10 @@ def smaller(one: Dim, other: Dim) -> Dim:
 
 def product(dims: Iterable[Dim]) -> Dim:
     """How many elements a tensor of these dimensions has."""
-    return reduce(lambda a, b: a * b, dims, 1)
+    total: Dim = 1
+    for dim in dims:
+        total = total * dim
+    return total
 
 
 def exact_quotient(top: Dim, bottom: Dim) -> Dim | None:
@@ -334,8 +335,7 @@ def _nested(top: Expr, bottom: int) -> Dim:
 def _never_negative(dim: Dim) -> bool:
     """Whether ``dim`` is surely no less than zero, free dimensions being none either."""
     return all(
-        factor >= 0 and all(_size(atom) for atom, _ in monomial)
-        for monomial, factor in _terms(dim)
+        factor >= 0 and all(_size(atom) for atom, _ in monomial) for monomial, factor in _terms(dim)
     )
 
 

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from gluonserve.loader.lowering import unary
 from gluonserve.loader.lowering.table import OpTable
-from gluonserve.loader.lowering.values import Value
 from gluonserve.tensors import DType
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from gluonserve.loader.lowering.emit import Emit
+    from gluonserve.loader.lowering.values import Value
 
 OPS = OpTable()
 
@@ -40,7 +40,7 @@ def modulo(op: Emit, left: Value, right: Value) -> Value:
 
 
 def divide(op: Emit, left: Value, right: Value) -> Value:
-    """``Div``; integers towards zero, and by 1 where the divisor is 0 (MXNet's process would end)."""
+    """``Div``; integers towards zero, by 1 where the divisor is 0 (it would end the process)."""
     if left.is_float:
         return op.Div(left, right)
     divisor = right
@@ -54,7 +54,7 @@ def divide(op: Emit, left: Value, right: Value) -> Value:
 
 def power(op: Emit, left: Value, right: Value) -> Value:
     """``Pow``; small integers go through float32."""
-    return _wide(op, left, right, lambda a, b: op.Pow(a, b))
+    return _wide(op, left, right, op.Pow)
 
 
 def hypotenuse(op: Emit, left: Value, right: Value) -> Value:
@@ -251,13 +251,13 @@ def smooth_l1(op: Emit, data: Value, *, scalar: float = 1.0) -> Value:
 
 @OPS.lowers("_contrib_quadratic")
 def quadratic(op: Emit, data: Value, *, a: float = 0.0, b: float = 0.0, c: float = 0.0) -> Value:
-    """a x^2 + b x + c."""
+    """The polynomial a x^2 + b x + c."""
     return op.Add(op.Mul(op.Add(op.Mul(data, a), b), data), c)
 
 
 @OPS.lowers("_contrib_div_sqrt_dim")
 def div_sqrt_dim(op: Emit, data: Value) -> Value:
-    """x / sqrt(size of the last axis)."""
+    """Divides by the root of the size of the last axis."""
     size = op.scalar(data.shape[-1], DType.FP32)
     return op.Div(data, op.cast(op.Sqrt(size), data.dtype))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -16,14 +16,21 @@ if TYPE_CHECKING:
     from gluonserve.loader.lowering.dims import Dim
     from gluonserve.loader.lowering.values import Value
 
-Attributes: TypeAlias = "Mapping[str, object]"
+Attributes: TypeAlias = "Mapping[str, Any]"
 Content: TypeAlias = "tuple[Dim, ...]"
+Known: TypeAlias = "tuple[DType, Content, tuple[int, ...]]"
+"""Type, elements and shape of a short vector (or scalar) of integers."""
+Symbolic: TypeAlias = "Callable[[Sequence[Value], Attributes], Known | None]"
+Numeric: TypeAlias = "Callable[[Sequence[Any], Attributes], np.ndarray | None]"
+"""Arrays (None where an optional input is left out) and attributes in, the result out."""
 
 _LARGEST = 4096
 """Elements; larger constants are left to the engine, so that weights are not copied here."""
 
 
-def fold(op_type: str, operands: Sequence[Value | None], attributes: Attributes) -> np.ndarray | None:
+def fold(
+    op_type: str, operands: Sequence[Value | None], attributes: Attributes
+) -> np.ndarray | None:
     """The result of a node whose inputs are small constants; None where it must be emitted."""
     if op_type not in _NUMPY:
         return None
@@ -38,13 +45,11 @@ def fold(op_type: str, operands: Sequence[Value | None], attributes: Attributes)
     return result if result is not None and result.size <= _LARGEST else None
 
 
-def content(
-    op_type: str, operands: Sequence[Value | None], attributes: Attributes
-) -> tuple[DType, Content, tuple[int, ...]] | None:
+def content(op_type: str, operands: Sequence[Value | None], attributes: Attributes) -> Known | None:
     """Type, elements and shape of a short vector of integers that may be symbolic."""
     if op_type == "Shape" and operands[0] is not None:
         start, end = attributes.get("start", 0), attributes.get("end")
-        elements = operands[0].shape[start:end]  # type: ignore[misc] - integers by ONNX's schema
+        elements = operands[0].shape[start:end]
         return DType.INT64, elements, (len(elements),)
     if op_type == "Size" and operands[0] is not None:
         return DType.INT64, (dims.product(operands[0].shape),), ()
@@ -66,15 +71,16 @@ def _known(value: Value) -> Content:
 
 def _numbers(value: Value) -> tuple[int, ...] | None:
     elements = _known(value)
-    return elements if all(isinstance(e, int) for e in elements) else None  # type: ignore[return-value]
+    numbers = tuple(element for element in elements if isinstance(element, int))
+    return numbers if len(numbers) == len(elements) else None
 
 
 def _extent(elements: Content, value: Value) -> tuple[int, ...]:
     return (len(elements),) if value.rank else ()
 
 
-def _arithmetic(operate: Callable[[Dim, Dim], Dim]) -> Callable[..., object]:
-    def rule(values: Sequence[Value], _: Attributes) -> object:
+def _arithmetic(operate: Callable[[Dim, Dim], Dim]) -> Symbolic:
+    def rule(values: Sequence[Value], _: Attributes) -> Known | None:
         one, *others = values
         elements, rank = _known(one), one.rank
         for other in others:
@@ -94,12 +100,12 @@ def _widened(elements: Content, width: int) -> Content:
     return elements * width if len(elements) == 1 else elements
 
 
-def _concat(values: Sequence[Value], _: Attributes) -> object:
+def _concat(values: Sequence[Value], _: Attributes) -> Known | None:
     elements = tuple(element for value in values for element in _known(value))
     return values[0].dtype, elements, (len(elements),)
 
 
-def _gather(values: Sequence[Value], attributes: Attributes) -> object:
+def _gather(values: Sequence[Value], attributes: Attributes) -> Known | None:
     source, index = _known(values[0]), _numbers(values[1])
     if index is None or attributes.get("axis", 0) not in (0, -1) or values[1].rank > 1:
         return None
@@ -109,7 +115,7 @@ def _gather(values: Sequence[Value], attributes: Attributes) -> object:
     return values[0].dtype, elements, _extent(elements, values[1])
 
 
-def _slice(values: Sequence[Value], _: Attributes) -> object:
+def _slice(values: Sequence[Value], _: Attributes) -> Known | None:
     source = _known(values[0])
     numbers = [_numbers(value) for value in values[1:]]
     if any(number is None or len(number) != 1 for number in numbers):
@@ -120,40 +126,40 @@ def _slice(values: Sequence[Value], _: Attributes) -> object:
     return values[0].dtype, elements, (len(elements),)
 
 
-def _same(values: Sequence[Value], _: Attributes) -> object:
+def _same(values: Sequence[Value], _: Attributes) -> Known | None:
     elements = _known(values[0])
     return values[0].dtype, elements, _extent(elements, values[0])
 
 
-def _cast(values: Sequence[Value], attributes: Attributes) -> object:
-    dtype = FROM_ONNX[attributes["to"]]  # type: ignore[index]
+def _cast(values: Sequence[Value], attributes: Attributes) -> Known | None:
+    dtype = FROM_ONNX[attributes["to"]]
     if dtype not in _WHOLE:
         return None
     return dtype, _known(values[0]), _extent(_known(values[0]), values[0])
 
 
-def _squeeze(values: Sequence[Value], _: Attributes) -> object:
+def _squeeze(values: Sequence[Value], _: Attributes) -> Known | None:
     elements = _known(values[0])
     return (values[0].dtype, elements, ()) if len(elements) == 1 else None
 
 
-def _unsqueeze(values: Sequence[Value], _: Attributes) -> object:
+def _unsqueeze(values: Sequence[Value], _: Attributes) -> Known | None:
     return (values[0].dtype, _known(values[0]), (1,)) if values[0].rank == 0 else None
 
 
-def _reshape(values: Sequence[Value], _: Attributes) -> object:
+def _reshape(values: Sequence[Value], _: Attributes) -> Known | None:
     wanted, elements = _numbers(values[1]), _known(values[0])
     if wanted is None or len(wanted) > 1:
         return None
     return values[0].dtype, elements, (len(elements),) if wanted else ()
 
 
-def _reduce_prod(values: Sequence[Value], attributes: Attributes) -> object:
+def _reduce_prod(values: Sequence[Value], attributes: Attributes) -> Known | None:
     keep = attributes.get("keepdims", 1)
     return values[0].dtype, (dims.product(_known(values[0])),), (1,) if keep else ()
 
 
-_SYMBOLIC: Mapping[str, Callable[..., tuple[DType, Content, tuple[int, ...]] | None]] = {
+_SYMBOLIC: Mapping[str, Symbolic] = {
     "Add": _arithmetic(lambda a, b: a + b),
     "Sub": _arithmetic(lambda a, b: a - b),
     "Mul": _arithmetic(lambda a, b: a * b),
@@ -168,10 +174,10 @@ _SYMBOLIC: Mapping[str, Callable[..., tuple[DType, Content, tuple[int, ...]] | N
     "Unsqueeze": _unsqueeze,
     "Reshape": _reshape,
     "ReduceProd": _reduce_prod,
-}  # type: ignore[assignment]
+}
 
 
-def _elementwise(function: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
+def _elementwise(function: Callable[..., Any]) -> Numeric:
     return lambda arrays, _: np.asarray(function(*arrays))
 
 
@@ -185,7 +191,7 @@ def _divide(arrays: Sequence[np.ndarray], _: Attributes) -> np.ndarray | None:
     return np.asarray(quotient * np.sign(top) * np.sign(bottom)).astype(top.dtype)
 
 
-def _reduce(function: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
+def _reduce(function: Callable[..., Any]) -> Numeric:
     def rule(arrays: Sequence[np.ndarray], attributes: Attributes) -> np.ndarray:
         axes = tuple(int(a) for a in arrays[1]) if len(arrays) > 1 and arrays[1] is not None else ()
         keep = bool(attributes.get("keepdims", 1))
@@ -222,16 +228,19 @@ def _numpy_reshape(arrays: Sequence[np.ndarray], attributes: Attributes) -> np.n
     return arrays[0].reshape(wanted)
 
 
-_NUMPY: Mapping[str, Callable[[Sequence[np.ndarray], Attributes], np.ndarray | None]] = {
+_NUMPY: Mapping[str, Numeric] = {
     "Abs": _elementwise(np.abs),
     "Add": _elementwise(np.add),
     "And": _elementwise(np.logical_and),
-    "Cast": lambda arrays, given: arrays[0].astype(FROM_ONNX[given["to"]].numpy),  # type: ignore[index]
+    "Cast": lambda arrays, given: arrays[0].astype(FROM_ONNX[given["to"]].numpy),
     "Concat": lambda arrays, given: np.concatenate(arrays, axis=given["axis"]),
     "Div": _divide,
     "Equal": _elementwise(np.equal),
     "Expand": lambda arrays, _: arrays[0] * np.ones([int(n) for n in arrays[1]], arrays[0].dtype),
-    "Gather": lambda arrays, given: np.asarray(np.take(*arrays, axis=given.get("axis", 0))),
+    "Floor": _elementwise(np.floor),
+    "Gather": lambda arrays, given: np.asarray(
+        np.take(arrays[0], arrays[1], axis=given.get("axis", 0))
+    ),
     "Greater": _elementwise(np.greater),
     "Identity": lambda arrays, _: arrays[0],
     "Less": _elementwise(np.less),
@@ -240,12 +249,15 @@ _NUMPY: Mapping[str, Callable[[Sequence[np.ndarray], Attributes], np.ndarray | N
     "Mul": _elementwise(np.multiply),
     "Neg": _elementwise(np.negative),
     "Not": _elementwise(np.logical_not),
-    "Range": lambda arrays, _: np.arange(*(a[()] for a in arrays), dtype=arrays[0].dtype),
+    "Range": lambda arrays, _: np.arange(
+        arrays[0].item(), arrays[1].item(), arrays[2].item(), dtype=arrays[0].dtype
+    ),
     "ReduceMax": _reduce(np.max),
     "ReduceMin": _reduce(np.min),
     "ReduceProd": _reduce(np.prod),
     "ReduceSum": _reduce(np.sum),
     "Reshape": _numpy_reshape,
+    "Round": _elementwise(np.rint),
     "Slice": _numpy_slice,
     "Sqrt": _elementwise(np.sqrt),
     "Squeeze": _numpy_squeeze,
@@ -253,4 +265,4 @@ _NUMPY: Mapping[str, Callable[[Sequence[np.ndarray], Attributes], np.ndarray | N
     "Transpose": lambda arrays, given: np.transpose(arrays[0], given.get("perm")),
     "Unsqueeze": _numpy_unsqueeze,
     "Where": _elementwise(np.where),
-}  # type: ignore[dict-item]
+}

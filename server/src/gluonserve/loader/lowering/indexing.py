@@ -24,15 +24,15 @@ _EMBEDDING_TYPE = ("dtype", "sparse_grad", "deterministic")
 
 
 @OPS.lowers("slice")
-def slice_(
-    op: Emit, data: Value, *, begin: OptDims, end: OptDims, step: OptDims = ()
-) -> Value:
+def slice_(op: Emit, data: Value, *, begin: OptDims, end: OptDims, step: OptDims = ()) -> Value:
     """Python's slices on the first axes: positions clamp, negative ones count from the end."""
     steps = [(step[at] if at < len(step) else None) or 1 for at in range(len(begin))]
     begins = [
         (_LAST if steps[at] < 0 else 0) if one is None else one for at, one in enumerate(begin)
     ]
-    ends = [(_FIRST if steps[at] < 0 else _LAST) if one is None else one for at, one in enumerate(end)]
+    ends = [
+        (_FIRST if steps[at] < 0 else _LAST) if one is None else one for at, one in enumerate(end)
+    ]
     return op.Slice(data, begins, ends, list(range(len(begins))), steps)
 
 
@@ -203,7 +203,7 @@ def _cut(op: Emit, data: Value, axis: int, begin: Dim, end: Dim) -> Value:
     size = data.shape[axis]
     if begin == 0 and end == size:
         return data
-    if all(isinstance(dim, int) for dim in (size, begin, end)) and end > size:
+    if isinstance(size, int) and isinstance(end, int) and end > size:
         raise InvalidModel(f"{begin}:{end} of an axis of {size}")
     shape = (*data.shape[:axis], end - begin, *data.shape[axis + 1 :])
     ends = op.length(end)

@@ -94,5 +94,3 @@ def _split(
 
 def _with(data: Value, axis: int, size: Dim) -> tuple[Dim, ...]:
     return (*data.shape[:axis], size, *data.shape[axis + 1 :])
-
-

@@ -151,7 +151,8 @@ def group_norm(
 ) -> tuple[Value, ...]:
     """Gamma and beta are per group in MXNet 1.x and per channel in 2.0; their length tells."""
     batch, channels, *spatial = data.shape
-    grouped = op.reshape(data, (batch, num_groups, dims.product([channels, *spatial]) // num_groups))
+    per_row = dims.product([channels, *spatial]) // num_groups
+    grouped = op.reshape(data, (batch, num_groups, per_row))
     normal, mean, deviation = standardized(op, grouped, [2], eps)
     per_group = gamma.shape[0] == num_groups
     if not per_group:
@@ -164,9 +165,7 @@ def group_norm(
 
 
 @OPS.lowers("InstanceNorm")
-def instance_norm(
-    op: Emit, data: Value, gamma: Value, beta: Value, *, eps: float = 1e-3
-) -> Value:
+def instance_norm(op: Emit, data: Value, gamma: Value, beta: Value, *, eps: float = 1e-3) -> Value:
     """``InstanceNormalization``; MXNet's eps is 1e-3."""
     if data.rank >= 3 and data.dtype is not DType.FP64:
         op.equate(data.shape[1], gamma.shape[0], "gamma")
@@ -184,13 +183,11 @@ def l2_normalization(
     eps: float = 1e-10,
     mode: Literal["instance", "channel", "spatial"] = "instance",
 ) -> Value:
-    """x / sqrt(sum(x^2) + eps) over all but the batch, over axis 1, or over the axes behind it."""
+    """Divides by sqrt(sum(x^2) + eps) over all but the batch, axis 1, or the axes behind it."""
     last = {"instance": data.rank, "channel": 2, "spatial": data.rank}[mode]
     axes = list(range(2 if mode == "spatial" else 1, last))
-    if not axes:
-        total = op.Mul(data, data)
-    else:
-        total = op.ReduceSum(op.Mul(data, data), axes, keepdims=1)
+    square = op.Mul(data, data)
+    total = op.ReduceSum(square, axes, keepdims=1) if axes else square
     return op.Div(data, op.Sqrt(op.Add(total, eps)))
 
 

@@ -124,10 +124,8 @@ def _overhang(size: Dim, kernel: int, step: int, pad: int, convention: str) -> i
     """How far windows reach beyond the end; the most that they can where the size is free."""
     if not isinstance(size, int):
         return step - 1 if convention == "full" else kernel - 1 - pad
-    if convention == "full":
-        count = -((kernel - size - 2 * pad) // step) + 1
-    else:
-        count = -(-size // step)
+    full = -((kernel - size - 2 * pad) // step) + 1
+    count = full if convention == "full" else -(-size // step)
     return max(0, (count - 1) * step + kernel - size - 2 * pad)
 
 
@@ -156,9 +154,7 @@ def _average(op: Emit, data: Value, windows: Windows, *, padded: bool) -> Value:
     if padded and not any(windows.overhang):
         return _engine_average(op, data, windows, windows.pads * 2, count_include_pad=1)
     if not padded and windows.fits:
-        return _engine_average(
-            op, data, windows, windows.pads + windows.ends, count_include_pad=0
-        )
+        return _engine_average(op, data, windows, windows.pads + windows.ends, count_include_pad=0)
     if padded and all(o < k for o, k in zip(windows.overhang, windows.kernel, strict=True)):
         wider = _padded(op, data, windows.pads, windows.pads)
         pads = (0,) * len(windows.pads) + windows.overhang

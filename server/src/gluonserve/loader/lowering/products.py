@@ -47,9 +47,7 @@ def batch_dot(
     left = _turned(op, lhs) if transpose_a else lhs
     right = _turned(op, rhs) if transpose_b else rhs
     product = op.MatMul(left, right)
-    batch = tuple(
-        op.equate(a, b) for a, b in zip(lhs.shape[:-2], rhs.shape[:-2], strict=True)
-    )
+    batch = tuple(op.equate(a, b) for a, b in zip(lhs.shape[:-2], rhs.shape[:-2], strict=True))
     return op.shaped(product, (*batch, *product.shape[-2:]))
 
 

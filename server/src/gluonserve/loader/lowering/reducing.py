@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 OPS = OpTable()
 
+Reduction: TypeAlias = "Callable[[Emit, Value, Sequence[int], bool], Value]"
 IndexType: TypeAlias = Literal["float16", "float32", "float64", "int32", "int64", "uint8"]
 _WHOLE = frozenset({DType.INT32, DType.INT64})
 
@@ -48,7 +49,7 @@ def at_least_one(op: Emit, value: Value) -> Value:
     return value if value.rank or op.np_shape else op.reshape(value, (1,))
 
 
-def _register(name: str, compute: Callable[[Emit, Value, Sequence[int], bool], Value]) -> None:
+def _register(name: str, compute: Reduction) -> None:
     @OPS.lowers(name)
     def reduction(
         op: Emit,
@@ -62,7 +63,7 @@ def _register(name: str, compute: Callable[[Emit, Value, Sequence[int], bool], V
         return compute(op, data, over(data, axis, exclude=exclude), keepdims)
 
 
-def _extreme(op_type: str) -> Callable[[Emit, Value, Sequence[int], bool], Value]:
+def _extreme(op_type: str) -> Reduction:
     """The largest or smallest; NaN among floating-point numbers wins, which engines overlook."""
 
     def compute(op: Emit, data: Value, axes: Sequence[int], keep: bool) -> Value:
@@ -75,7 +76,7 @@ def _extreme(op_type: str) -> Callable[[Emit, Value, Sequence[int], bool], Value
     return compute
 
 
-def _plain(op_type: str) -> Callable[[Emit, Value, Sequence[int], bool], Value]:
+def _plain(op_type: str) -> Reduction:
     return lambda op, data, axes, keep: reduced(op, op_type, data, axes, keep=keep)
 
 
@@ -88,7 +89,7 @@ def mean(op: Emit, data: Value, axes: Sequence[int], keep: bool) -> Value:
     return op.cast(op.quotient(total, count, floor=False), data.dtype)
 
 
-def _ignoring_nan(op_type: str, neutral: float) -> Callable[[Emit, Value, Sequence[int], bool], Value]:
+def _ignoring_nan(op_type: str, neutral: float) -> Reduction:
     def compute(op: Emit, data: Value, axes: Sequence[int], keep: bool) -> Value:
         if data.is_float:
             data = op.Where(op.IsNaN(data), op.scalar(neutral, data.dtype), data)

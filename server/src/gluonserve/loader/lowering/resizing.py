@@ -10,13 +10,13 @@ import numpy as np
 from gluonserve.errors import InvalidModel
 from gluonserve.loader.lowering import dims
 from gluonserve.loader.lowering.table import OpTable
-from gluonserve.tensors import DType
 
 if TYPE_CHECKING:
     from gluonserve.loader.attributes import Dims
     from gluonserve.loader.lowering.dims import Dim
     from gluonserve.loader.lowering.emit import Emit
     from gluonserve.loader.lowering.values import Value
+    from gluonserve.tensors import DType
 
 OPS = OpTable()
 
@@ -108,9 +108,7 @@ def adaptive_average(op: Emit, data: Value, *, output_size: Dims = ()) -> Value:
     return op.MatMul(rows, op.transpose(_means(op, wide, width, data.dtype), (1, 0)))
 
 
-def resized(
-    op: Emit, data: Value, size: tuple[Dim, ...], *, align_corners: bool
-) -> Value:
+def resized(op: Emit, data: Value, size: tuple[Dim, ...], *, align_corners: bool) -> Value:
     """Bilinear interpolation to a height and width."""
     if size == data.shape[2:]:
         return data
@@ -177,8 +175,8 @@ def _means(op: Emit, size: Dim, bins: int, dtype: DType) -> Value:
     if isinstance(size, int):
         matrix = np.zeros((bins, size))
         for at in range(bins):
-            first, last = at * size // bins, -(-(at + 1) * size // bins)
-            matrix[at, first:last] = 1 / (last - first)
+            begin, end = at * size // bins, -(-(at + 1) * size // bins)
+            matrix[at, begin:end] = 1 / (end - begin)
         return op.const(matrix.astype(dtype.numpy))
     rows = op.const(np.arange(bins, dtype=np.int64)[:, None])
     count = op.scalar(size)

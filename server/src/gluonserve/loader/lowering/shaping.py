@@ -32,7 +32,7 @@ def reshape(
     target_shape: Dims = (),
     keep_highest: bool = False,
 ) -> Value:
-    """MXNet's codes (0, -1, -2, -3, -4) are worked out at import; ``target_shape`` is the old form."""
+    """MXNet's codes (0 to -4) are worked out at import; ``target_shape`` is the old form."""
     if not shape and target_shape:
         return op.reshape(data, legacy_target(data.shape, target_shape, keep_first=keep_highest))
     return op.reshape(data, resolved(data.shape, shape, reverse=reverse))

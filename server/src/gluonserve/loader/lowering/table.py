@@ -1,4 +1,4 @@
-"""The table of lowerings: MXNet operator names, the functions that lower them, and what they take."""
+"""The table of lowerings: MXNet operator names, and the functions that lower them."""
 
 from __future__ import annotations
 

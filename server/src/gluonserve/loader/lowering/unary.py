@@ -153,7 +153,8 @@ UNARY: Mapping[str, Unary] = {
 """What a function computes, by MXNet's legacy name; the numpy interface has others for the same."""
 
 _STRAIGHT_THROUGH = {"_contrib_round_ste": round_away, "_contrib_sign_ste": UNARY["sign"]}
-_NOTHING = dict.fromkeys(("_copy", "BlockGrad", "_copyto", "_CrossDeviceCopy"), lambda _, data: data)
+_COPIES = ("_copy", "BlockGrad", "_copyto", "_CrossDeviceCopy")
+_NOTHING: Mapping[str, Unary] = dict.fromkeys(_COPIES, lambda _, data: data)
 
 UNARY = {**UNARY, **_STRAIGHT_THROUGH, **_NOTHING}
 LEGACY = tuple(UNARY)

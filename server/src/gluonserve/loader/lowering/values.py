@@ -92,8 +92,8 @@ class Value:
         return axis % self.rank
 
 
-class UnknownDimension(Exception):  # noqa: N818 - caught by the importer, never by users
-    """A lowering needs a dimension as a number and it is free; ``names`` are the free ones in it."""
+class UnknownDimension(Exception):
+    """A lowering needs a dimension as a number and it is free; ``names`` are what it hangs on."""
 
     def __init__(self, what: str, names: frozenset[str]) -> None:
         super().__init__(what)

@@ -12,20 +12,82 @@ if TYPE_CHECKING:
 
     from gluonserve.loader.lowering.rules.call import Call, Rule, Types
 
-_SAME = """
-    Abs Acos Acosh Asin Asinh Atan Atanh BitwiseNot Ceil Celu Clip Cos Cosh Elu Erf Exp
-    Floor Gelu HardSigmoid HardSwish Identity LRN LeakyRelu Log LpNormalization
-    Mish Neg Not PRelu Reciprocal Relu Round
-    ScatterElements ScatterND Selu Shrink Sigmoid Sign Sin Sinh  Softplus Softsign Sqrt Tan
-    Tanh ThresholdedRelu Trilu InstanceNormalization GroupNormalization Bernoulli RandomNormalLike
-    RandomUniformLike
-""".split()
+_SAME = [
+    "Abs",
+    "Acos",
+    "Acosh",
+    "Asin",
+    "Asinh",
+    "Atan",
+    "Atanh",
+    "BitwiseNot",
+    "Ceil",
+    "Celu",
+    "Clip",
+    "Cos",
+    "Cosh",
+    "Elu",
+    "Erf",
+    "Exp",
+    "Floor",
+    "Gelu",
+    "HardSigmoid",
+    "HardSwish",
+    "Identity",
+    "LRN",
+    "LeakyRelu",
+    "Log",
+    "LpNormalization",
+    "Mish",
+    "Neg",
+    "Not",
+    "PRelu",
+    "Reciprocal",
+    "Relu",
+    "Round",
+    "ScatterElements",
+    "ScatterND",
+    "Selu",
+    "Shrink",
+    "Sigmoid",
+    "Sign",
+    "Sin",
+    "Sinh",
+    "Softplus",
+    "Softsign",
+    "Sqrt",
+    "Tan",
+    "Tanh",
+    "ThresholdedRelu",
+    "Trilu",
+    "InstanceNormalization",
+    "GroupNormalization",
+    "Bernoulli",
+    "RandomNormalLike",
+    "RandomUniformLike",
+]
 _ALONG = ("CumSum", "Hardmax", "LogSoftmax", "LpNormalization", "Softmax")
-_BROADCAST = """
-    Add And BitShift BitwiseAnd BitwiseOr BitwiseXor Div Max Mean Min Mod Mul Or Pow Sub Sum Xor
-""".split()
-_COMPARE = "Equal Greater GreaterOrEqual Less LessOrEqual".split()
-_TEST = "IsInf IsNaN".split()
+_BROADCAST = [
+    "Add",
+    "And",
+    "BitShift",
+    "BitwiseAnd",
+    "BitwiseOr",
+    "BitwiseXor",
+    "Div",
+    "Max",
+    "Mean",
+    "Min",
+    "Mod",
+    "Mul",
+    "Or",
+    "Pow",
+    "Sub",
+    "Sum",
+    "Xor",
+]
+_COMPARE = ["Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"]
+_TEST = ["IsInf", "IsNaN"]
 
 
 def same(call: Call) -> Types:

@@ -14,10 +14,18 @@ if TYPE_CHECKING:
     from gluonserve.loader.lowering.rules.call import Call, Rule, Types
     from gluonserve.loader.lowering.values import Shape
 
-_REDUCE = """
-    ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd
-    ReduceSum ReduceSumSquare
-""".split()
+_REDUCE = [
+    "ReduceL1",
+    "ReduceL2",
+    "ReduceLogSum",
+    "ReduceLogSumExp",
+    "ReduceMax",
+    "ReduceMean",
+    "ReduceMin",
+    "ReduceProd",
+    "ReduceSum",
+    "ReduceSumSquare",
+]
 
 
 def _matmul_shape(call: Call, left: Shape, right: Shape) -> Shape:

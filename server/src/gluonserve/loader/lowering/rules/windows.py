@@ -120,7 +120,7 @@ def _deform_conv(call: Call) -> Types:
 def _same_rank(call: Call) -> None:
     if call[0].rank != call[1].rank or call[0].rank < 3:
         raise InvalidModel(
-            f"{call.op_type}: data {list(call[0].shape)} and weight {list(call[1].shape)} do not fit"
+            f"data {list(call[0].shape)} and weight {list(call[1].shape)} do not fit"
         )
 
 
