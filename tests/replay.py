@@ -10,6 +10,7 @@ free dimensions in place of their sizes, so that the symbolic paths of lowerings
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 from collections import Counter
@@ -20,11 +21,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gluonserve.errors import GluonserveError
-from gluonserve.loader.importing import Imported, InputHint, Target, import_model
+from gluonserve.loader.importing import Imported, InputHint, import_model
 from gluonserve.tensors import DType
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
+    from gluonserve.loader.importing import Target
 
 CORPUS = Path(
     os.environ.get("GLUONSERVE_CONFORMANCE", Path(__file__).parents[2] / "shared" / "conformance")
@@ -113,20 +116,16 @@ def _known(case: Case, hints: dict[str, InputHint]) -> dict[str, InputHint]:
 
 def run(network: Imported, engine: str, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
     """The network's outputs on one engine, in float32 where it is told to be."""
-    target = Target(lacks=LACKS[engine])
-    model = network.lower(target).to_bytes()
+    model = network.lower(_target(engine)).to_bytes()
     taken = {spec.name: feeds[spec.name] for spec in network.signature.inputs}
     if engine == "onnxruntime":
         return _onnxruntime(model, taken)
     return _openvino(model, taken)
 
 
-LACKS = {
-    "onnxruntime": frozenset(),
-    "openvino": frozenset(
-        {"DeformConv", "Det", "Max of NaN", "NonMaxSuppression above its threshold"}
-    ),
-}
+def _target(engine: str) -> Target:
+    """What the executor of this engine lowers for."""
+    return importlib.import_module(f"gluonserve.executors.{engine}").TARGET
 
 
 def _onnxruntime(model: bytes, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:

@@ -38,7 +38,9 @@ if TYPE_CHECKING:
     from gluonserve.loader.importing import Imported, Lowered
     from gluonserve.tensors import Signature
 
-TARGET = Target(lacks=frozenset({"DeformConv", "Det"}))
+TARGET = Target(
+    lacks=frozenset({"DeformConv", "Det", "Max of NaN", "NonMaxSuppression above its threshold"})
+)
 
 _HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
 _CAPABILITIES = {"fp32": "FP32", "bf16": "BF16", "fp16": "FP16"}
