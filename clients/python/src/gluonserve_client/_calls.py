@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from gluonserve_client._proto import grpc_service_pb2 as pb
 from gluonserve_client.errors import DeadlineExceeded, NotConnected
@@ -27,7 +28,8 @@ OPTIONS = (
 _PAUSES_S = (0.1, 0.2, 0.4)
 
 
-class Rpc(NamedTuple, Generic[Ask, Answer]):
+@dataclass(frozen=True, slots=True)
+class Rpc(Generic[Ask, Answer]):
     """One method of the service with its messages."""
 
     name: str

@@ -18,6 +18,7 @@ from google.protobuf.message import DecodeError, Message
 from gluonserve.dataplane import InferRequest
 from gluonserve.errors import InvalidRequest
 from gluonserve.rpc._proto.grpc_service_pb2 import (
+    InferParameter,
     ModelInferRequest,
     ModelInferResponse,
     ModelStreamInferResponse,
@@ -35,7 +36,7 @@ Ask = TypeVar("Ask", bound=Message)
 _LONG = 0x80  # lengths from here on take more than one byte
 _KEPT, _KEPT_PER_MODEL, _LONGEST_KEPT = 1024, 64, 4096
 _FINAL = ModelInferResponse(
-    parameters={"triton_final_response": {"bool_param": True}}  # type: ignore[dict-item]
+    parameters={"triton_final_response": InferParameter(bool_param=True)}
 ).SerializeToString()
 
 
