@@ -55,20 +55,19 @@ make_base() {
     rm -rf "$root" "$IMAGE_STORAGE/base.tar"
 }
 
-# The mounts that give a build this machine's pip settings, certificates and local indexes.
+# The mounts that give a build this machine's pip settings: its indexes, but not local folders, and
+# its certificates.
 pip_mounts() {
-    local settings=$IMAGE_STORAGE/pip.conf certificates path
+    local settings=$IMAGE_STORAGE/pip.conf certificates
     certificates=$(python3 -m pip config get global.cert 2>/dev/null || echo "${PIP_CERT:-}")
     {
         echo "[global]"
-        python3 -m pip config list | sed -n "s/^global\.\([a-z-]*\)='\(.*\)'$/\1 = \2/p" | grep -v ^cert || true
+        python3 -m pip config list | sed -n "s/^global\.\(.*index-url\)='\(.*\)'$/\1 = \2/p" \
+            | sed -E 's#file://[^ ]*##g' | grep -v '= *$' || true
         [[ -z $certificates ]] || echo "cert = /mnt/certificates.pem"
     } >"$settings"
     echo "--volume=$settings:/etc/pip.conf:ro"
     [[ -z $certificates ]] || echo "--volume=$certificates:/mnt/certificates.pem:ro"
-    for path in $(sed 's#file://##g' "$settings" | grep -oE '(^| )/[^ ]+'); do
-        [[ ! -d $path ]] || echo "--volume=$path:$path:ro"
-    done
 }
 
 build() {

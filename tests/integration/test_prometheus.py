@@ -90,16 +90,14 @@ def server() -> Iterator[Ports]:
         stdout=subprocess.PIPE,
         text=True,
     ) as process:
-        for line in process.stdout:
-            if line.startswith("gluonserve is ready"):
-                ports = {
-                    name: int(port) for name, port in re.findall(r"(grpc|metrics) (\d+)", line)
-                }
-                break
-        else:
-            pytest.fail("the server ended before it was ready")
-        yield Ports(**ports)
-        process.terminate()
+        try:
+            line = next((one for one in process.stdout if one.startswith("gluonserve is")), "")
+            assert line.startswith("gluonserve is ready"), line
+            yield Ports(
+                **{name: int(port) for name, port in re.findall(r"(grpc|metrics) (\d+)", line)}
+            )
+        finally:
+            process.terminate()
 
 
 @pytest.fixture(scope="module")
