@@ -35,7 +35,7 @@ def test_example_runs(block: str, capsys: pytest.CaptureFixture[str]) -> None:
             body = textwrap.indent(code, "    ")
             code = f"import asyncio\nasync def main():\n{body}asyncio.run(main())\n"
         names = {"digits": np.zeros((1, 28, 28, 1), np.uint8), "pictures": []}
-        exec("from gluonserve_client import AsyncClient, Client\n" + code, names)  # noqa: S102
+        exec("from gluonserve_client import AsyncClient, Client\n" + code, names)
 
     if "print" in block:
         assert "(1, 10)" in capsys.readouterr().out
