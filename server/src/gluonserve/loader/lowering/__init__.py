@@ -42,7 +42,9 @@ from gluonserve.loader.lowering import (
     products,
     recurrent,
     reducing,
+    refusals,
     resizing,
+    selection,
     sequences,
     shaping,
 )
@@ -67,7 +69,9 @@ TABLE = OpTable(
     products.OPS,
     recurrent.OPS,
     reducing.OPS,
+    refusals.OPS,
     resizing.OPS,
+    selection.OPS,
     sequences.OPS,
     shaping.OPS,
 )
