@@ -10,7 +10,7 @@ import statistics
 import time
 from typing import TYPE_CHECKING
 
-import networks
+import exported
 import numpy as np
 import pytest
 
@@ -30,12 +30,12 @@ ROWS = (1, 8, 64, 512)
 
 
 @pytest.fixture
-def network() -> networks.Network:
-    return networks.convolution()
+def network() -> exported.Network:
+    return exported.convolution()
 
 
 @pytest.fixture
-def executor(network: networks.Network, tmp_path: Path) -> Iterator[Executor]:
+def executor(network: exported.Network, tmp_path: Path) -> Iterator[Executor]:
     opened = choose(import_model(*network.export(tmp_path)), options=_on_gpu())
     yield opened
     opened.close()
@@ -63,7 +63,7 @@ def test_auto_takes_onnxruntime_on_cuda(executor: Executor) -> None:
 
 
 @pytest.mark.parametrize("rows", [0, 1, 3, 64], ids=str)
-def test_answers_are_exact_fp32(executor: Executor, network: networks.Network, rows: int) -> None:
+def test_answers_are_exact_fp32(executor: Executor, network: exported.Network, rows: int) -> None:
     inputs = network.draw(rows)
 
     answer = _answer(executor, inputs["data"])
@@ -72,7 +72,7 @@ def test_answers_are_exact_fp32(executor: Executor, network: networks.Network, r
 
 
 def test_device_memory_is_bound_anew_for_other_shapes(
-    executor: Executor, network: networks.Network
+    executor: Executor, network: exported.Network
 ) -> None:
     for rows in (4, 1, 4, 2):
         inputs = network.draw(rows)
@@ -81,7 +81,7 @@ def test_device_memory_is_bound_anew_for_other_shapes(
 
 
 def test_wrong_shape_fails_and_the_next_batch_does_not(
-    executor: Executor, network: networks.Network
+    executor: Executor, network: exported.Network
 ) -> None:
     with pytest.raises(ExecutionFailed):
         _answer(executor, np.zeros((2, 5, 6, 4), np.float32))
@@ -91,7 +91,7 @@ def test_wrong_shape_fails_and_the_next_batch_does_not(
     np.testing.assert_allclose(answer, network.compute(**inputs)[0], rtol=1e-4, atol=1e-5)
 
 
-def test_device_that_is_not_there_is_refused(network: networks.Network, tmp_path: Path) -> None:
+def test_device_that_is_not_there_is_refused(network: exported.Network, tmp_path: Path) -> None:
     imported = import_model(*network.export(tmp_path))
 
     with pytest.raises(BackendUnavailable, match="cuda:99"):
@@ -99,7 +99,7 @@ def test_device_that_is_not_there_is_refused(network: networks.Network, tmp_path
 
 
 def test_benchmark_against_the_processor(
-    network: networks.Network, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    network: exported.Network, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Medians of interleaved runs, printed; nothing is asserted of time."""
     imported = import_model(*network.export(tmp_path))

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import networks
+import exported
 import numpy as np
 import onnx
 import pytest
@@ -25,12 +25,12 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def network() -> networks.Network:
-    return networks.convolution()
+def network() -> exported.Network:
+    return exported.convolution()
 
 
 @pytest.fixture
-def model(network: networks.Network, tmp_path: Path) -> Iterator[library.Model]:
+def model(network: exported.Network, tmp_path: Path) -> Iterator[library.Model]:
     with gluonserve.load(*network.export(tmp_path)) as loaded:
         yield loaded
 
@@ -58,7 +58,7 @@ def test_example_in_the_docstring_is_true(monkeypatch: pytest.MonkeyPatch) -> No
     assert doctest.testmod(library).attempted > 0
 
 
-def test_arrays_in_arrays_out(model: library.Model, network: networks.Network) -> None:
+def test_arrays_in_arrays_out(model: library.Model, network: exported.Network) -> None:
     inputs = network.draw(3)
     (right,) = network.compute(**inputs)
 
@@ -69,7 +69,7 @@ def test_arrays_in_arrays_out(model: library.Model, network: networks.Network) -
     np.testing.assert_array_equal(by_mapping["pool_output"], by_keyword["pool_output"])
 
 
-def test_answers_own_their_memory(model: library.Model, network: networks.Network) -> None:
+def test_answers_own_their_memory(model: library.Model, network: exported.Network) -> None:
     first = model(network.draw(2))["pool_output"]
     kept = first.copy()
 
@@ -112,7 +112,7 @@ def test_wrong_inputs_are_named(
 
 
 def test_stated_shapes_and_types_hold(tmp_path: Path) -> None:
-    symbol, _ = networks.activations().export(tmp_path)
+    symbol, _ = exported.activations().export(tmp_path)
 
     with gluonserve.load(symbol, inputs={"data": ("fp16", [-1, 2])}) as model:
         answers = model(data=[[1, -1]])
@@ -122,14 +122,14 @@ def test_stated_shapes_and_types_hold(tmp_path: Path) -> None:
     np.testing.assert_array_equal(answers["zz_output"], [[1, 0]])
 
 
-def test_engine_can_be_named(network: networks.Network, tmp_path: Path) -> None:
+def test_engine_can_be_named(network: exported.Network, tmp_path: Path) -> None:
     with gluonserve.load(*network.export(tmp_path), executor="onnxruntime") as model:
         assert model.executor.description["executor"] == "onnxruntime"
         assert model(network.draw(0))["pool_output"].shape[0] == 0
 
 
 def test_directory_is_loaded_as_its_settings_say(tmp_path: Path) -> None:
-    networks.convolution().export(tmp_path)
+    exported.convolution().export(tmp_path)
     (tmp_path / "model.toml").write_text(
         'executor = "onnxruntime"\n[[outputs]]\nindex = 0\nname = "maxima"\n'
     )
@@ -142,7 +142,7 @@ def test_directory_is_loaded_as_its_settings_say(tmp_path: Path) -> None:
         assert [spec.name for spec in model.signature.outputs] == ["maxima"]
 
 
-def test_wrong_arguments_are_clear(network: networks.Network, tmp_path: Path) -> None:
+def test_wrong_arguments_are_clear(network: exported.Network, tmp_path: Path) -> None:
     files = network.export(tmp_path)
 
     with pytest.raises(InvalidConfig, match="executor"):
@@ -158,7 +158,7 @@ def test_wrong_arguments_are_clear(network: networks.Network, tmp_path: Path) ->
 
 
 def test_network_leaves_as_an_onnx_file(
-    model: library.Model, network: networks.Network, tmp_path: Path
+    model: library.Model, network: exported.Network, tmp_path: Path
 ) -> None:
     path = tmp_path / "net.onnx"
 
@@ -168,7 +168,7 @@ def test_network_leaves_as_an_onnx_file(
     onnx.checker.check_model(onnx.load(path), full_check=True)
 
 
-def test_close_is_idempotent(network: networks.Network, tmp_path: Path) -> None:
+def test_close_is_idempotent(network: exported.Network, tmp_path: Path) -> None:
     model = gluonserve.load(*network.export(tmp_path))
 
     model.close()

@@ -6,7 +6,7 @@ import importlib.util
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import networks
+import exported
 import numpy as np
 import onnx
 import pytest
@@ -57,7 +57,7 @@ def determinant() -> Handmade:
 
 @pytest.fixture
 def small(tmp_path: Path) -> Imported:
-    network = networks.activations()
+    network = exported.activations()
     return import_model(*network.export(tmp_path), inputs=network.hints)
 
 
@@ -71,6 +71,17 @@ def chosen(small: Imported) -> Iterator[dict[str, str]]:
 def test_auto_takes_openvino_on_cpu_and_says_so(chosen: dict[str, str]) -> None:
     assert chosen["executor"] == "openvino"
     assert chosen["why"] == "auto: openvino is the fastest on cpu"
+
+
+def test_openvino_says_what_free_sizes_and_wide_types_cost(tmp_path: Path) -> None:
+    network = exported.activations(np.float64, shape=(-1, -1))
+    imported = import_model(*network.export(tmp_path), inputs=network.hints)
+
+    executor = choose(imported, "openvino")
+
+    assert "computed in 32 bits" in executor.description["note"]
+    assert "any size of 'data' is taken" in executor.description["note"]
+    executor.close()
 
 
 def test_auto_falls_back_when_an_engine_refuses_and_says_why() -> None:
@@ -94,7 +105,7 @@ def test_named_engine_that_refuses_is_an_error_and_not_another_engine() -> None:
 
 
 def test_auto_prefers_the_engine_that_computes_wide_types_exactly(tmp_path: Path) -> None:
-    network = networks.activations(np.float64)
+    network = exported.activations(np.float64)
     imported = import_model(*network.export(tmp_path), inputs=network.hints)
 
     executor = choose(imported)

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import networks
+import exported
 import numpy as np
 import pytest
 
@@ -29,7 +29,7 @@ class Opened:
     """An executor and the network that it runs."""
 
     executor: Executor
-    network: networks.Network
+    network: exported.Network
     imported: Imported
 
     def answer(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -60,10 +60,10 @@ def engine(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def opened(engine: str, tmp_path: Path) -> Iterator[Open]:
-    """Opens networks with the engine, and closes them."""
+    """Opens exported with the engine, and closes them."""
     every: list[Executor] = []
 
-    def open_network(network: networks.Network, **options: object) -> Opened:
+    def open_network(network: exported.Network, **options: object) -> Opened:
         symbol, params = network.export(tmp_path)
         imported = import_model(symbol, params, inputs=network.hints)
         asked = ExecutorOptions(source=(symbol, params), **{"threads": 1, **options})
@@ -76,7 +76,7 @@ def opened(engine: str, tmp_path: Path) -> Iterator[Open]:
 
 
 def test_signature_is_that_of_the_network(opened: Open) -> None:
-    one = opened(networks.convolution())
+    one = opened(exported.convolution())
 
     assert one.executor.signature == one.imported.signature
     assert list(one.answer(one.network.draw(1))) == [
@@ -85,7 +85,7 @@ def test_signature_is_that_of_the_network(opened: Open) -> None:
 
 
 def test_description_tells_what_runs_where_and_why(opened: Open, engine: str) -> None:
-    description = opened(networks.activations()).executor.description
+    description = opened(exported.activations()).executor.description
 
     assert description["executor"] == engine
     assert description["precision"] == "fp32"
@@ -95,13 +95,13 @@ def test_description_tells_what_runs_where_and_why(opened: Open, engine: str) ->
 
 @pytest.mark.parametrize("rows", [1, 2, 7], ids=str)
 def test_answers_are_right_for_any_number_of_rows(opened: Open, rows: int) -> None:
-    one = opened(networks.convolution())
+    one = opened(exported.convolution())
 
     one.check(one.network.draw(rows))
 
 
 def test_outputs_come_in_the_order_of_the_signature(opened: Open) -> None:
-    one = opened(networks.activations())
+    one = opened(exported.activations())
 
     names = [spec.name for spec in one.executor.signature.outputs]
 
@@ -111,7 +111,7 @@ def test_outputs_come_in_the_order_of_the_signature(opened: Open) -> None:
 
 
 def test_free_dimensions_take_any_size(opened: Open) -> None:
-    one = opened(networks.activations(shape=(-1, -1, 3)))
+    one = opened(exported.activations(shape=(-1, -1, 3)))
 
     for shape in ((1, 1, 3), (4, 9, 3), (2, 5, 3), (4, 9, 3)):
         one.check({"data": np.linspace(-1, 1, np.prod(shape), dtype=np.float32).reshape(shape)})
@@ -119,7 +119,7 @@ def test_free_dimensions_take_any_size(opened: Open) -> None:
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64], ids=lambda t: t.__name__)
 def test_types_are_those_declared(opened: Open, dtype: type[np.generic]) -> None:
-    one = opened(networks.activations(dtype))
+    one = opened(exported.activations(dtype))
 
     answers = one.answer({"data": np.array([[-1, 0, 0.5, 1, 2]], dtype)})
 
@@ -127,8 +127,8 @@ def test_types_are_those_declared(opened: Open, dtype: type[np.generic]) -> None
     np.testing.assert_array_equal(answers["zz_output"], np.array([[0, 0, 0.5, 1, 2]], dtype))
 
 
-@pytest.mark.parametrize("network", [networks.convolution, networks.activations])
-def test_no_rows_answer_no_rows(opened: Open, network: Callable[[], networks.Network]) -> None:
+@pytest.mark.parametrize("network", [exported.convolution, exported.activations])
+def test_no_rows_answer_no_rows(opened: Open, network: Callable[[], exported.Network]) -> None:
     one = opened(network())
 
     answers = one.answer(one.network.draw(0))
@@ -139,7 +139,7 @@ def test_no_rows_answer_no_rows(opened: Open, network: Callable[[], networks.Net
 
 
 def test_no_rows_of_free_dimensions_answer_no_rows(opened: Open) -> None:
-    one = opened(networks.activations(shape=(-1, -1, 3)))
+    one = opened(exported.activations(shape=(-1, -1, 3)))
 
     answers = one.answer({"data": np.empty((0, 6, 3), np.float32)})
 
@@ -147,7 +147,7 @@ def test_no_rows_of_free_dimensions_answer_no_rows(opened: Open) -> None:
 
 
 def test_input_memory_is_writable_contiguous_and_comes_back(opened: Open) -> None:
-    one = opened(networks.convolution())
+    one = opened(exported.convolution())
     shapes = {"data": (3, 8, 6, 4)}
     addresses = set()
 
@@ -164,7 +164,7 @@ def test_input_memory_is_writable_contiguous_and_comes_back(opened: Open) -> Non
 
 
 def test_outputs_stay_valid_until_release(opened: Open) -> None:
-    one = opened(networks.convolution())
+    one = opened(exported.convolution())
     first, second = one.network.draw(3), one.network.draw(3)
     held = one.executor.lease({"data": first["data"].shape})
     held.inputs["data"][...] = first["data"]
@@ -180,7 +180,7 @@ def test_outputs_stay_valid_until_release(opened: Open) -> None:
 
 
 def test_lease_may_be_run_again_with_other_values(opened: Open) -> None:
-    one = opened(networks.convolution())
+    one = opened(exported.convolution())
     lease = one.executor.lease({"data": (2, 8, 6, 4)})
 
     for _ in range(2):
@@ -194,7 +194,7 @@ def test_lease_may_be_run_again_with_other_values(opened: Open) -> None:
 
 
 def test_release_twice_gives_memory_back_once(opened: Open) -> None:
-    one = opened(networks.convolution())
+    one = opened(exported.convolution())
     shapes = {"data": (1, 8, 6, 4)}
     lease = one.executor.lease(shapes)
     lease.release()
@@ -209,7 +209,7 @@ def test_release_twice_gives_memory_back_once(opened: Open) -> None:
 
 @pytest.mark.parametrize("instances", [1, 2], ids="instances={}".format)
 def test_leases_run_on_threads_at_the_same_time(opened: Open, instances: int) -> None:
-    one = opened(networks.convolution(), instances=instances)
+    one = opened(exported.convolution(), instances=instances)
     batches = [one.network.draw(rows % 5 + 1) for rows in range(40)]
 
     with ThreadPoolExecutor(4) as pool:
@@ -219,7 +219,7 @@ def test_leases_run_on_threads_at_the_same_time(opened: Open, instances: int) ->
 
 
 def test_wrong_shape_fails_with_the_engines_error_as_cause(opened: Open) -> None:
-    one = opened(networks.convolution())
+    one = opened(exported.convolution())
 
     with pytest.raises(ExecutionFailed) as caught:
         one.answer({"data": np.zeros((2, 5, 6, 4), np.float32)})
@@ -230,7 +230,7 @@ def test_wrong_shape_fails_with_the_engines_error_as_cause(opened: Open) -> None
 
 @pytest.mark.parametrize("threads", [1, 2], ids="threads={}".format)
 def test_failed_batch_does_not_harm_the_next_of_the_same_shape(opened: Open, threads: int) -> None:
-    one = opened(networks.convolution(pad=0), threads=threads)
+    one = opened(exported.convolution(pad=0), threads=threads)
     good = one.network.draw(3)
     one.check(good)
 
@@ -242,14 +242,14 @@ def test_failed_batch_does_not_harm_the_next_of_the_same_shape(opened: Open, thr
 
 
 def test_missing_and_unknown_inputs_are_named(opened: Open) -> None:
-    one = opened(networks.convolution())
+    one = opened(exported.convolution())
 
     with pytest.raises(InvalidRequest, match="input 'data' is missing; there is no input 'dada'"):
         one.executor.lease({"dada": (1, 8, 6, 4)})
 
 
 def test_close_is_idempotent_and_refuses_what_comes_later(opened: Open) -> None:
-    one = opened(networks.convolution())
+    one = opened(exported.convolution())
     lease = one.executor.lease({"data": (1, 8, 6, 4)})
     lease.release()
 
@@ -261,7 +261,7 @@ def test_close_is_idempotent_and_refuses_what_comes_later(opened: Open) -> None:
 
 
 def test_weights_outlive_whoever_imported_them(opened: Open) -> None:
-    one = opened(networks.convolution())
+    one = opened(exported.convolution())
     if one.imported.params is not None:
         one.imported.params.close()
     one.imported = None
@@ -272,4 +272,4 @@ def test_weights_outlive_whoever_imported_them(opened: Open) -> None:
 
 def test_int8_is_refused_clearly(opened: Open) -> None:
     with pytest.raises(BackendUnavailable, match="int8"):
-        opened(networks.convolution(), precision="int8")
+        opened(exported.convolution(), precision="int8")

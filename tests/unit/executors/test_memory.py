@@ -5,7 +5,7 @@ from __future__ import annotations
 import mmap
 from typing import TYPE_CHECKING
 
-import networks
+import exported
 import numpy as np
 import pytest
 
@@ -91,7 +91,7 @@ def test_pages_that_went_come_back_from_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("rows", [1, 4, 2], ids=str)
 def test_device_memory_is_filled_from_the_lease_and_read_back(tmp_path: Path, rows: int) -> None:
     """The path of CUDA devices, with the processor as the device."""
-    network = networks.convolution()
+    network = exported.convolution()
     imported = import_model(*network.export(tmp_path))
     options = ExecutorOptions(threads=1)
     session = open_session(imported, options)._opened()

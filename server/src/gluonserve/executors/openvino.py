@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from gluonserve.tensors import Signature
 
 TARGET = Target(
-    lacks=frozenset({"DeformConv", "Det", "Max of NaN", "NonMaxSuppression above its threshold"})
+    lacks=frozenset({"DeformConv", "Det", "Max of NaN", "NonMaxSuppression above its threshold", "TopK in the order of equals"})
 )
 
 _HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
@@ -130,8 +130,9 @@ class OpenVinoExecutor:
             "instances": str(self._options.instances),
             "why": self._options.why,
         }
-        if any(s.dtype in _WIDE for s in (*self._signature.inputs, *self._signature.outputs)):
-            facts["note"] = "INT64, UINT64 and FP64 are computed in 32 bits"
+        notes = _notes(self._signature)
+        if notes:
+            facts["note"] = "; ".join(notes)
         return facts
 
     def lease(self, shapes: Mapping[str, tuple[int, ...]]) -> Lease:
@@ -256,6 +257,21 @@ class _Lease:
         if slot is not None:
             self.outputs = {}
             self._free.give_back(slot)
+
+
+def _notes(signature: Signature) -> list[str]:
+    """What a person should know of how OpenVINO runs this network."""
+    notes = []
+    if any(spec.dtype in _WIDE for spec in (*signature.inputs, *signature.outputs)):
+        notes.append("INT64, UINT64 and FP64 are computed in 32 bits")
+    free = [
+        repr(spec.name)
+        for spec in signature.inputs
+        if any(size < 0 for at, size in enumerate(spec.shape) if at != spec.batch_axis)
+    ]
+    if free:
+        notes.append(f"any size of {', '.join(free)} is taken; stating its shape makes it faster")
+    return notes
 
 
 def _settings(core: openvino.Core, options: ExecutorOptions) -> dict[str, Any]:
