@@ -39,7 +39,15 @@ if TYPE_CHECKING:
     from gluonserve.tensors import Signature
 
 TARGET = Target(
-    lacks=frozenset({"DeformConv", "Det", "Max of NaN", "NonMaxSuppression above its threshold", "TopK in the order of equals"})
+    lacks=frozenset(
+        {
+            "DeformConv",
+            "Det",
+            "Max of NaN",
+            "NonMaxSuppression above its threshold",
+            "TopK in the order of equals",
+        }
+    )
 )
 
 _HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}

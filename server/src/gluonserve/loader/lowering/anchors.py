@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gluonserve.errors import InvalidModel
-from gluonserve.loader.lowering.suppression import column, highest, masked, survivors, taken
+from gluonserve.loader.lowering.ranking import (
+    column,
+    columns,
+    highest,
+    masked,
+    packed,
+    steps,
+    taken,
+)
+from gluonserve.loader.lowering.suppression import survivors
 from gluonserve.loader.lowering.table import OpTable
 from gluonserve.tensors import DType
 
@@ -80,32 +87,26 @@ def multibox_detection(
     batch = cls_prob.shape[0]
     if classes < 2:
         return op.filled(-1.0, (batch, count, 6), cls_prob.dtype)
-    scores, ids = _best_classes(op, cls_prob)
-    found = op.And(
-        op.GreaterOrEqual(scores, threshold), op.Greater(scores, -1.0)
-    )
     boxes = _decoded(op, op.reshape(loc_pred, (batch, count, 4)), anchor, variances, clip=clip)
-    kind = cls_prob.dtype
-    parts = (op.cast(ids, kind), scores)
-    rows = op.Concat(*(op.unsqueeze(part, 2) for part in parts), boxes, axis=2)
+    rows, found = _candidates(op, cls_prob, boxes, threshold)
     if not 0 < nms_threshold <= 1:
-        return _in_order(op, rows, found)
+        return packed(op, rows, found)
     kept = count
     if nms_topk > 0 and not (isinstance(count, int) and count <= nms_topk):
         kept = nms_topk
-    best, places = highest(op, masked(op, found, scores, -np.inf), kept)
+    best, places = highest(op, masked(op, found, column(op, rows, 1), -np.inf), kept)
     alive = op.Greater(best, -np.inf)
     sorted_rows = taken(op, rows, places)
     groups = None
     if not force_suppress and classes > 2:
-        numbers = np.arange(classes - 1).reshape(1, -1, 1).astype(kind.numpy)
+        numbers = np.arange(classes - 1).reshape(1, -1, 1).astype(rows.dtype.numpy)
         groups = op.Equal(op.unsqueeze(column(op, sorted_rows, 0), 1), numbers)
-    corners = op.slice(sorted_rows, 2, 2, 6)
+    corners = columns(op, sorted_rows, 2, 4)
     keep = survivors(op, corners, alive, groups, nms_threshold, at_equality=True)
     shown = masked(op, op.unsqueeze(alive, 2), _dropped_unless(op, sorted_rows, keep), -1.0)
     if kept == count:
         return shown
-    tail = op.slice(_in_order(op, rows, found), 1, kept, None)
+    tail = op.slice(packed(op, rows, found), 1, kept, None)
     nothing = op.const(np.zeros((1, 1), np.bool_))
     return op.Concat(shown, _dropped_unless(op, tail, nothing), axis=1)
 
@@ -123,18 +124,19 @@ def _extents(op: Emit, height: Dim, width: Dim, pairs: Sequence[tuple[float, flo
 
 def _middles(op: Emit, size: Dim, offset: float, span: float | None) -> Value:
     """Where the middles of an axis lie, as parts of it unless a step is given."""
-    steps = op.Range(op.scalar(0), op.scalar(size), op.scalar(1))
-    places = op.Add(op.cast(steps, DType.FP32), offset)
+    places = op.Add(op.cast(steps(op, size), DType.FP32), offset)
     if span is not None:
         return op.Mul(places, span)
     return op.Mul(places, op.Div(op.const(np.float32(1)), op.scalar(size, DType.FP32)))
 
 
-def _best_classes(op: Emit, cls_prob: Value) -> tuple[Value, Value]:
-    """The highest score of each anchor but for the background's, and its class less one."""
+def _candidates(op: Emit, cls_prob: Value, boxes: Value, threshold: float) -> tuple[Value, Value]:
+    """A row (class less one, score, box) for every anchor, and which are above the threshold."""
     objects = op.slice(cls_prob, 1, 1, None)
     scores = op.ReduceMax(objects, [1], keepdims=0)
-    return scores, op.ArgMax(objects, axis=1, keepdims=0)
+    ids = op.cast(op.ArgMax(objects, axis=1, keepdims=0), scores.dtype)
+    found = op.And(op.GreaterOrEqual(scores, threshold), op.Greater(scores, -1.0))
+    return op.Concat(op.unsqueeze(ids, 2), op.unsqueeze(scores, 2), boxes, axis=2), found
 
 
 def _decoded(op: Emit, codes: Value, anchor: Value, variances: Floats, *, clip: bool) -> Value:
@@ -147,22 +149,6 @@ def _decoded(op: Emit, codes: Value, anchor: Value, variances: Floats, *, clip: 
     half = op.Div(op.Mul(op.Exp(growth), size), 2.0)
     boxes = op.Concat(op.Sub(at, half), op.Add(at, half), axis=2)
     return op.Max(op.Min(boxes, 1.0), 0.0) if clip else boxes
-
-
-def _in_order(op: Emit, rows: Value, found: Value) -> Value:
-    """Rows that were found move up in their order; -1 fills the rest."""
-    batch, count, _ = rows.shape
-    numbers = op.cast(found, DType.INT64)
-    ends = op.CumSum(numbers, op.const(np.array(1)))
-    begins = op.Range(op.scalar(0), op.scalar(count), op.scalar(1))
-    spare = op.scalar(count)
-    targets = op.Where(found, op.Sub(ends, 1), spare)
-    empty = op.filled(0, (batch, count + 1), DType.INT64)
-    sources = op.expand(op.unsqueeze(begins, 0), (batch, count))
-    order = op.slice(op.ScatterElements(empty, targets, sources, axis=1), 1, 0, count)
-    total = op.ReduceSum(numbers, [1], keepdims=1)
-    filled = op.Less(op.unsqueeze(begins, 0), total)
-    return masked(op, op.unsqueeze(filled, 2), taken(op, rows, order), -1.0)
 
 
 def _dropped_unless(op: Emit, rows: Value, keep: Value) -> Value:

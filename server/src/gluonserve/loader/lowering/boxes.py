@@ -8,14 +8,16 @@ import numpy as np
 
 from gluonserve.errors import InvalidModel
 from gluonserve.loader.lowering import dims
-from gluonserve.loader.lowering.suppression import (
+from gluonserve.loader.lowering.ranking import (
     column,
+    columns,
     highest,
     masked,
-    preference,
-    survivors,
+    packed,
+    steps,
     taken,
 )
+from gluonserve.loader.lowering.suppression import survivors
 from gluonserve.loader.lowering.table import OpTable
 from gluonserve.tensors import DType
 
@@ -55,7 +57,7 @@ def box_nms(
     rows = op.reshape(data, (batch, count, width))
     kept = count if topk < 0 else dims.smaller(count, topk)
     if kept == 0:
-        places = op.cast(_steps(op, batch * count), data.dtype)
+        places = op.cast(steps(op, batch * count), data.dtype)
         return data, op.reshape(places, (*data.shape[:-1], 1))
     scores = column(op, rows, score_index)
     valid = op.Greater(scores, valid_thresh)
@@ -64,28 +66,29 @@ def box_nms(
         valid = op.And(valid, other)
     best, chosen = highest(op, masked(op, valid, scores, -np.inf), kept)
     sorted_rows = taken(op, rows, chosen)
-    coordinates = op.slice(sorted_rows, 2, coord_start, coord_start + 4)
+    coordinates = columns(op, sorted_rows, coord_start, 4)
     corners = coordinates if in_format == "corner" else to_corners(op, coordinates)
     groups = None
     if id_index >= 0 and not force_suppress:
         groups = _classes(op, column(op, sorted_rows, id_index))
     alive = op.Greater(best, -np.inf)
     keep = survivors(op, corners, alive, groups, overlap_thresh, at_equality=False)
-    ranks, order = highest(op, masked(op, keep, preference(op, kept), 0.0), kept)
-    filled = op.unsqueeze(op.Greater(ranks, 0.0), 2)
-    result = _closed_up(op, taken(op, sorted_rows, order), filled, count)
+    result = packed(op, sorted_rows, keep, count)
     if in_format != out_format:
         result = _recoded(op, result, coord_start, out_format)
-    begins = op.Mul(_steps(op, batch), op.scalar(count))
-    places = op.Add(chosen, op.unsqueeze(begins, 1))
-    origin = op.cast(op.unsqueeze(taken(op, places, order), 2), data.dtype)
-    record = _closed_up(op, origin, filled, count)
+    begins = op.Mul(steps(op, batch), op.scalar(count))
+    origin = op.unsqueeze(op.Add(chosen, op.unsqueeze(begins, 1)), 2)
+    record = packed(op, op.cast(origin, data.dtype), keep, count)
     return op.reshape(result, data.shape), op.reshape(record, (*data.shape[:-1], 1))
 
 
 @OPS.lowers("_contrib_box_iou")
 def box_iou(
-    op: Emit, lhs: Value, rhs: Value, *, format: Literal["center", "corner"] = "corner"  # noqa: A002
+    op: Emit,
+    lhs: Value,
+    rhs: Value,
+    *,
+    format: Literal["center", "corner"] = "corner",
 ) -> Value:
     """Of all pairs over the leading axes; 0 where boxes do not meet."""
     left = op.reshape(lhs, (dims.product(lhs.shape[:-1]), 1, 4))
@@ -108,7 +111,7 @@ def box_encode(
     means: Value,
     stds: Value,
 ) -> tuple[Value, Value]:
-    """How far each anchor is from its match, for samples above 0.5; the second output says which."""
+    """How far anchors are from their matches; the second output masks samples above 0.5."""
     matched = to_centers(op, taken(op, refs, op.cast(matches, DType.INT64)))
     at, size = op.node("Split", matched, outputs=2, axis=2, num_outputs=2)
     own_at, own_size = op.node("Split", to_centers(op, anchors), outputs=2, axis=2, num_outputs=2)
@@ -131,7 +134,7 @@ def box_decode(
     std2: float = 1.0,
     std3: float = 1.0,
     clip: float = -1.0,
-    format: Literal["center", "corner"] = "center",  # noqa: A002
+    format: Literal["center", "corner"] = "center",
 ) -> Value:
     """Corners from codes against anchors; ``clip`` bounds the logarithms of sizes from above."""
     centers = to_centers(op, anchors) if format == "corner" else anchors
@@ -204,24 +207,9 @@ def _classes(op: Emit, ids: Value) -> Value:
     return op.Equal(op.unsqueeze(whole, 1), op.unsqueeze(seen, 0, 2))
 
 
-def _steps(op: Emit, count: Dim) -> Value:
-    """0, 1, 2, ... below ``count``."""
-    return op.Range(op.scalar(0), op.scalar(count), op.scalar(1))
-
-
-def _closed_up(op: Emit, rows: Value, filled: Value, count: Dim) -> Value:
-    """Rows that are filled, then rows of -1 up to ``count``."""
-    shown = masked(op, filled, rows, -1.0)
-    missing = count - rows.shape[1]
-    if missing == 0:
-        return shown
-    pads = op.shape_vector((0, 0, 0, 0, missing, 0))
-    return op.Pad(shown, pads, op.scalar(-1.0, rows.dtype), mode="constant")
-
-
 def _recoded(op: Emit, rows: Value, start: int, form: Format) -> Value:
     """Coordinates in the other format, except where the first of them is negative."""
-    boxes = op.slice(rows, 2, start, start + 4)
+    boxes = columns(op, rows, start, 4)
     other = to_corners(op, boxes) if form == "corner" else _middles(op, boxes)
     changed = op.Where(op.Less(op.slice(boxes, 2, 0, 1), 0.0), boxes, other)
     before, after = op.slice(rows, 2, 0, start), op.slice(rows, 2, start + 4, None)
@@ -244,14 +232,14 @@ def _matched(op: Emit, scores: Value, threshold: float, trips: Dim) -> tuple[Val
     )
     kinds = [(value.dtype, value.shape) for value in start]
     body = op.body([(DType.INT64, ()), (DType.BOOL, ()), *kinds], reads_data=scores.reads_data)
-    step, _, going, left, by_row, by_column = body.op, *body.inputs
+    step, _, _, left, by_row, by_column = body.op, *body.inputs
     best = step.ArgMax(left, axis=1, keepdims=1)
     score = step.ReduceMax(left, [1], keepdims=1)
     good = step.Greater(score, threshold)
     row = step.Div(best, step.scalar(columns))
     at = step.Sub(best, step.Mul(row, step.scalar(columns)))
-    here = step.And(good, step.Equal(_steps(step, rows), row))
-    there = step.And(good, step.Equal(_steps(step, columns), at))
+    here = step.And(good, step.Equal(steps(step, rows), row))
+    there = step.And(good, step.Equal(steps(step, columns), at))
     cross = step.Or(step.unsqueeze(here, 2), step.unsqueeze(there, 1))
     crossed = step.reshape(cross, left.shape)
     graph = body.graph(

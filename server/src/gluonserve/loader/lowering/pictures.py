@@ -1,8 +1,8 @@
-"""Operators on pictures as ``gluon.data.vision.transforms`` exports them: rows, columns, colours."""
+"""Operators on pictures, as ``gluon.data.vision.transforms`` exports them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -125,13 +125,15 @@ def make_border(
     bot: int,
     left: int,
     right: int,
-    type: Literal["0", "1", "4"] = "0",  # noqa: A002
+    type: int = 0,
     value: float = 0.0,
     values: Floats = (),
 ) -> Value:
     """A frame of one colour (0), of the edge's (1), or of what lies behind the edge (4)."""
     pads = [top, left, 0, bot, right, 0]
-    mode = {"0": "constant", "1": "edge", "4": "reflect"}[type]
+    mode = {0: "constant", 1: "edge", 4: "reflect"}.get(type)
+    if mode is None:
+        raise InvalidModel(f"type={type}: only frames of type 0, 1 and 4 are lowered")
     if mode == "constant" and values:
         raise InvalidModel(f"values={values}: only one colour of frame is lowered")
     fill = op.scalar(value, src.dtype) if mode == "constant" else None

@@ -1,4 +1,4 @@
-"""Non-maximum suppression in order of preference, and the moves of rows around it."""
+"""Greedy non-maximum suppression of boxes in order of preference."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gluonserve.loader.lowering.ranking import masked, preference
 from gluonserve.tensors import DType
 
 if TYPE_CHECKING:
-    from gluonserve.loader.lowering.dims import Dim
     from gluonserve.loader.lowering.emit import Emit
     from gluonserve.loader.lowering.values import Value
 
@@ -50,35 +50,6 @@ def survivors(
     ones = op.filled(1.0, selected.shape[:1], DType.FP32)
     marks = op.ScatterND(op.filled(0.0, boxes.shape[:2], DType.FP32), places, ones)
     return op.Greater(marks, 0.0)
-
-
-def preference(op: Emit, count: Dim) -> Value:
-    """``count`` falling numbers that end at 1, in float32."""
-    falling = op.Range(op.scalar(count), op.scalar(0), op.scalar(-1))
-    return op.cast(falling, DType.FP32)
-
-
-def highest(op: Emit, values: Value, count: Dim) -> tuple[Value, Value]:
-    """The ``count`` highest of each row and their places; of equal ones the first come first."""
-    best, places = op.node(
-        "TopK", values, op.length(count), outputs=2, axis=-1, largest=1, sorted=1
-    )
-    return best, places
-
-
-def taken(op: Emit, rows: Value, places: Value) -> Value:
-    """Rows of (N, K, ...) at places (N, M)."""
-    return op.GatherND(rows, op.unsqueeze(places, places.rank), batch_dims=1)
-
-
-def column(op: Emit, rows: Value, index: int) -> Value:
-    """One column of the last axis."""
-    return op.Gather(rows, op.scalar(index), axis=rows.rank - 1)
-
-
-def masked(op: Emit, condition: Value, value: Value, otherwise: float) -> Value:
-    """The value where the condition holds, a number elsewhere."""
-    return op.Where(condition, value, op.scalar(otherwise, value.dtype))
 
 
 def _limit(op: Emit, threshold: float, *, at_equality: bool) -> np.float32 | None:
