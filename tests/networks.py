@@ -1,114 +1,46 @@
-"""Small exported networks, written as files without MXNet, and what they compute."""
+"""Writes small symbol.json texts for tests, node by node."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
-
-import numpy as np
-from params_writer import dense, params_file
-
-from gluonserve.loader.importing import InputHint
-from gluonserve.tensors import DType
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
+from typing import Any
 
 
 @dataclass
-class Graph:
-    """A symbol file under construction; an operator is its name, and its inputs are nodes."""
-
-    nodes: list[dict[str, object]] = field(default_factory=list)
-
-    def variable(self, name: str) -> int:
-        self.nodes.append({"op": "null", "name": name, "inputs": []})
-        return len(self.nodes) - 1
-
-    def operator(self, op: str, name: str, inputs: Sequence[int], **attributes: object) -> int:
-        texts = {key: str(value) for key, value in attributes.items()}
-        refs = [[at, 0, 0] for at in inputs]
-        self.nodes.append({"op": op, "name": name, "attrs": texts, "inputs": refs})
-        return len(self.nodes) - 1
-
-    def text(self, heads: Sequence[int]) -> str:
-        return json.dumps(
-            {
-                "nodes": self.nodes,
-                "arg_nodes": [at for at, node in enumerate(self.nodes) if node["op"] == "null"],
-                "node_row_ptr": list(range(len(self.nodes) + 1)),
-                "heads": [[at, 0, 0] for at in heads],
-                "attrs": {"mxnet_version": ["int", 10901]},
-            }
-        )
-
-
-@dataclass(frozen=True)
 class Network:
-    """An export and its meaning; ``draw`` makes inputs of so many rows."""
+    """A symbol under construction; ``add`` answers a reference that further nodes may take."""
 
-    symbol: str
-    weights: Mapping[str, np.ndarray]
-    draw: Callable[[int], dict[str, np.ndarray]]
-    compute: Callable[..., tuple[np.ndarray, ...]]
-    hints: Mapping[str, InputHint] = field(default_factory=dict)
+    nodes: list[dict[str, Any]] = field(default_factory=list)
+    np_shape: bool = False
 
-    def export(self, folder: Path, prefix: str = "net") -> tuple[Path, Path | None]:
-        """Write ``prefix-symbol.json`` and, where there are weights, ``prefix-0000.params``."""
-        symbol, params = folder / f"{prefix}-symbol.json", folder / f"{prefix}-0000.params"
-        symbol.write_text(self.symbol)
-        if not self.weights:
-            return symbol, None
-        names = [f"arg:{name}" for name in self.weights]
-        params.write_bytes(params_file([dense(array) for array in self.weights.values()], names))
-        return symbol, params
+    def variable(self, name: str, **metadata: str) -> list[int]:
+        """A data input, a parameter, or a label."""
+        return self._node("null", name, [], metadata)
 
+    def add(self, op: str, *inputs: list[int], name: str = "", **attributes: object) -> list[int]:
+        """An operator; attributes are written as Python prints them."""
+        texts = {key: str(value) for key, value in attributes.items()}
+        return self._node(op, name or f"{op.lower()}{len(self.nodes)}", list(inputs), texts)
 
-def convolution(pad: int = 1) -> Network:
-    """A convolution, relu, and maxima of 2x2 pixels: engines refuse it without rows."""
-    graph = Graph()
-    data, weight, bias = (graph.variable(name) for name in ("data", "conv_weight", "conv_bias"))
-    conv = graph.operator(
-        "Convolution", "conv", (data, weight, bias), kernel=(3, 3), pad=(pad, pad), num_filter=16
-    )
-    relu = graph.operator("Activation", "relu", (conv,), act_type="relu")
-    pool = graph.operator("Pooling", "pool", (relu,), kernel=(2, 2), stride=(2, 2), pool_type="max")
-    random = np.random.default_rng(1)
-    weights = {
-        "conv_weight": random.normal(size=(16, 8, 3, 3)).astype(np.float32),
-        "conv_bias": random.normal(size=16).astype(np.float32),
-    }
+    def to_bytes(self, *heads: list[int]) -> bytes:
+        """The file; without heads the last node is the only one."""
+        attrs: dict[str, Any] = {"mxnet_version": ["int", 10901]}
+        if self.np_shape:
+            attrs["is_np_shape"] = ["int", 1]
+        top = {
+            "nodes": self.nodes,
+            "arg_nodes": [at for at, node in enumerate(self.nodes) if node["op"] == "null"],
+            "heads": list(heads) or [[len(self.nodes) - 1, 0, 0]],
+            "attrs": attrs,
+        }
+        return json.dumps(top).encode()
 
-    def compute(data: np.ndarray) -> tuple[np.ndarray, ...]:
-        padded = np.pad(data, ((0, 0), (0, 0), (pad, pad), (pad, pad)))
-        windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), (2, 3))
-        answer = np.einsum("nchwij,ocij->nohw", windows, weights["conv_weight"])
-        answer = np.maximum(answer + weights["conv_bias"][:, None, None], 0)
-        rows, filters, height, width = answer.shape
-        return (answer.reshape(rows, filters, height // 2, 2, width // 2, 2).max((3, 5)),)
-
-    def draw(rows: int) -> dict[str, np.ndarray]:
-        return {"data": random.normal(size=(rows, 8, 6, 4)).astype(np.float32)}
-
-    return Network(graph.text([pool]), weights, draw, compute)
-
-
-def activations(dtype: type[np.generic] = np.float32, shape: tuple[int, ...] = (-1, 5)) -> Network:
-    """Two outputs in an order that is not alphabetical, of an input of any size."""
-    graph = Graph()
-    data = graph.variable("data")
-    tail = graph.operator("Activation", "zz", (data,), act_type="relu")
-    head = graph.operator("Activation", "aa", (tail,), act_type="softsign")
-    random = np.random.default_rng(2)
-
-    def compute(data: np.ndarray) -> tuple[np.ndarray, ...]:
-        relu = np.maximum(data, 0)
-        return relu, relu / (1 + np.abs(relu))
-
-    def draw(rows: int) -> dict[str, np.ndarray]:
-        return {"data": random.normal(size=(rows, 5)).astype(dtype)}
-
-    hints = {"data": InputHint(DType.of(dtype), shape)}
-    return Network(graph.text([tail, head]), {}, draw, compute, hints)
+    def _node(
+        self, op: str, name: str, inputs: list[list[int]], attrs: dict[str, str]
+    ) -> list[int]:
+        node: dict[str, Any] = {"op": op, "name": name, "inputs": inputs}
+        if attrs:
+            node["attrs"] = attrs
+        self.nodes.append(node)
+        return [len(self.nodes) - 1, 0, 0]

@@ -278,6 +278,8 @@ def _rank_facts(at: int, node: Node) -> Iterator[tuple[int, int]]:
         yield from ((ref.node, rank) for ref, rank in zip(node.inputs, (3, 1, 3, 3), strict=False))
     elif node.op == "Flatten" or (node.op == "FullyConnected" and _flattens(node)):
         yield (at, 2)
+    elif node.op in ("_zeros", "_ones", "_full") and (shape := _dims(node, "shape")):
+        yield (at, len(shape))
     elif node.op == "transpose" and (axes := _dims(node, "axes")):
         yield (at, len(axes))
 
