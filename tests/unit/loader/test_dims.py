@@ -57,7 +57,7 @@ def test_the_larger_of_two_is_known_when_they_differ_by_a_number() -> None:
     st.integers(0, 50), st.integers(0, 50), st.integers(1, 7), st.integers(1, 7),
     st.integers(-20, 20), st.integers(-20, 20),
 )  # fmt: skip
-def test_arithmetic_agrees_with_numbers(
+def test_arithmetic_agrees_with_numbers(  # noqa: PLR0917 - hypothesis fills them by position
     n: int, h: int, first: int, second: int, one: int, other: int
 ) -> None:
     """Whatever is built from symbols has the value that numbers in their place would have."""

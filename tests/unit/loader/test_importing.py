@@ -147,7 +147,7 @@ def test_missing_parameters_are_listed() -> None:
     net.add("Convolution", data, net.variable("conv0_weight"), net.variable("conv0_bias"),
             kernel=(3, 3), num_filter=4, name="conv0")  # fmt: skip
 
-    with pytest.raises(InvalidModel, match="2 parameters .* conv0_weight, conv0_bias"):
+    with pytest.raises(InvalidModel, match=r"2 parameters .* conv0_weight, conv0_bias"):
         import_model(net.to_bytes(), {})
 
 
@@ -186,7 +186,7 @@ def test_parameters_that_do_not_fit_each_other_name_node_and_shapes() -> None:
 def test_an_input_that_the_network_has_not_is_a_mistake_in_the_settings() -> None:
     symbol, params = _conv_net()
 
-    with pytest.raises(InvalidConfig, match="no input is called 'date'.*: data"):
+    with pytest.raises(InvalidConfig, match=r"no input is called 'date'.*: data"):
         import_model(symbol, params, inputs={"date": InputHint()})
 
 

@@ -74,7 +74,7 @@ def test_an_operator_without_parameters_takes_any_as_in_mxnet() -> None:
     ids=lambda lowering: lowering.name,
 )
 def test_a_lowering_has_the_parameters_of_mxnets_schema(lowering: Lowering) -> None:
-    """Every attribute of the operator is read or ignored, and optional where MXNet has a default."""
+    """Every attribute is read or ignored, and optional where MXNet has a default."""
     schema = operators()[lowering.name]
     if lowering.name not in _OTHERWISE:
         required = {name for name, one in lowering.attributes.items() if one.required}
