@@ -112,3 +112,22 @@ def activations(dtype: type[np.generic] = np.float32, shape: tuple[int, ...] = (
 
     hints = {"data": InputHint(DType.of(dtype), shape)}
     return Network(graph.text([tail, head]), {}, draw, compute, hints)
+
+
+def classifier(dtype: type[np.generic] = np.float32) -> Network:
+    """The loss that a network was trained with, whose labels are left in the graph."""
+    graph = Graph()
+    data, label = graph.variable("data"), graph.variable("softmax_label")
+    loss = graph.operator("SoftmaxOutput", "softmax", (data, label))
+    random = np.random.default_rng(3)
+
+    def compute(data: np.ndarray) -> tuple[np.ndarray, ...]:
+        scores = np.exp(data)
+        return (scores / scores.sum(1, keepdims=True),)
+
+    def draw(rows: int) -> dict[str, np.ndarray]:
+        return {"data": random.normal(size=(rows, 4)).astype(dtype)}
+
+    return Network(
+        graph.text([loss]), {}, draw, compute, {"data": InputHint(DType.of(dtype), (-1, 4))}
+    )

@@ -100,6 +100,22 @@ def test_answers_are_right_for_any_number_of_rows(opened: Open, rows: int) -> No
     one.check(one.network.draw(rows))
 
 
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(np.float32, 1e-5), (np.float16, 1e-2)], ids=["float32", "float16"]
+)
+def test_labels_left_by_training_are_not_asked_for(
+    opened: Open, dtype: type[np.generic], tolerance: float
+) -> None:
+    one = opened(exported.classifier(dtype))
+
+    for rows in (3, 1):
+        inputs = one.network.draw(rows)
+        answers = one.answer(inputs)
+        assert answers["softmax_output"].dtype == dtype
+        (right,) = one.network.compute(**inputs)
+        np.testing.assert_allclose(answers["softmax_output"], right, atol=tolerance)
+
+
 def test_outputs_come_in_the_order_of_the_signature(opened: Open) -> None:
     one = opened(exported.activations())
 

@@ -200,8 +200,13 @@ class _Network:
         found = self._unused_arrays.get(tuple(shapes.values()))
         if found is None:
             inferred, _, _ = self._graph.infer_shape(**shapes)
-            known = dict(zip(self._graph.list_arguments(), inferred, strict=True))
-            found = {n: mxnet.nd.zeros(known[n], ctx=self._context) for n in self._unused}
+            types, _, _ = self._graph.infer_type(**{n: a.dtype for n, a in inputs.items()})
+            names = self._graph.list_arguments()
+            known = dict(zip(names, zip(inferred, types, strict=True), strict=True))
+            found = {
+                name: mxnet.nd.zeros(known[name][0], ctx=self._context, dtype=known[name][1])
+                for name in self._unused
+            }
             self._unused_arrays = {tuple(shapes.values()): found}
         return found
 
