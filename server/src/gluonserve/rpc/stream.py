@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from typing import TYPE_CHECKING
 
 from gluonserve.errors import ServerNotReady
@@ -28,11 +29,10 @@ class InferStream:
     def __init__(self, context: grpc.aio.ServicerContext[bytes, bytes], answer: Answer) -> None:
         self._context = context
         self._answer = answer
-        self._window = asyncio.Semaphore(IN_FLIGHT)
-        self._answers: asyncio.Queue[asyncio.Task[bytes] | None] = asyncio.Queue()
-        self._started: set[asyncio.Task[bytes]] = set()
+        self._unanswered: deque[asyncio.Task[bytes]] = deque()
+        self._moved: asyncio.Future[None] | None = None
         self._reader: asyncio.Task[None] | None = None
-        self._draining = False
+        self._read_all = self._draining = False
 
     async def run(self) -> None:
         """Serve until the client has no more requests and every one is answered.
@@ -42,9 +42,7 @@ class InferStream:
         """
         reader = self._reader = asyncio.create_task(self._read())
         try:
-            while (task := await self._answers.get()) is not None:
-                await self._context.write(await task)
-                self._window.release()
+            await self._write()
             if not self._draining:
                 await reader  # has ended; raises what it met
         finally:
@@ -58,23 +56,46 @@ class InferStream:
         if self._reader is not None:
             self._reader.cancel()
 
+    async def _write(self) -> None:
+        tasks, write = self._unanswered, self._context.write
+        while tasks or not self._read_all:
+            if not tasks:
+                await self._until_moved()
+                continue
+            await write(await tasks[0])
+            tasks.popleft()
+            if len(tasks) == IN_FLIGHT - 1:
+                self._move()
+
     async def _read(self) -> None:
+        tasks, read, answer = self._unanswered, self._context.read, self._answer
+        start = asyncio.get_running_loop().create_task
         try:
             while True:
-                await self._window.acquire()
-                data = await self._context.read()
+                if len(tasks) >= IN_FLIGHT:
+                    await self._until_moved()
+                data = await read()
                 if not isinstance(data, bytes):  # grpc.aio.EOF
                     return
-                task = asyncio.create_task(self._answer(data))
-                self._started.add(task)
-                task.add_done_callback(self._started.discard)
-                self._answers.put_nowait(task)
+                tasks.append(start(answer(data)))
+                if len(tasks) == 1:
+                    self._move()
         finally:
-            self._answers.put_nowait(None)
+            self._read_all = True
+            self._move()
+
+    def _until_moved(self) -> asyncio.Future[None]:
+        """Wait for the other side: the writer when there is nothing, the reader at the limit."""
+        self._moved = asyncio.get_running_loop().create_future()
+        return self._moved
+
+    def _move(self) -> None:
+        if self._moved is not None and not self._moved.done():
+            self._moved.set_result(None)
 
     async def _stop(self, reader: asyncio.Task[None]) -> None:
         """Leave no task behind, whatever ended the stream."""
-        tasks = [reader, *self._started]
+        tasks = [reader, *self._unanswered]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
