@@ -60,10 +60,11 @@ class Container:
 
     @property
     def main_pid(self) -> int:
-        """The server's own process: the last in the chain that buildah starts."""
+        """The server's own process, which buildah's processes stand around."""
         pid = self.process.pid
-        while children := Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-            pid = int(children[0])
+        while Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"buildah"):
+            threads = Path(f"/proc/{pid}/task").glob("*/children")
+            pid = next(int(child) for thread in threads for child in thread.read_text().split())
         return pid
 
     def run(self, command: Sequence[str], **variables: str) -> subprocess.CompletedProcess[str]:
@@ -175,7 +176,9 @@ def test_writes_no_file_of_its_own(container: Container) -> None:
     """So that the container can run with a read-only root file system."""
     found = container.run(["find", "/", "-xdev", "-type", "f", "-newermt", f"@{container.began}"])
 
-    assert found.stdout == ""
+    assert set(found.stdout.split()) <= {
+        *("/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/run/.containerenv")  # buildah's
+    }
 
 
 def test_stops_cleanly_on_sigterm(container: Container) -> None:
