@@ -50,8 +50,10 @@ def to_tensor(op: Emit, data: Value) -> Value:
 def normalize(
     op: Emit, data: Value, *, mean: Floats = (0.0,) * 4, std: Floats = (1.0,) * 4
 ) -> Value:
-    """(data - mean) / std, by colours, which come first."""
-    channels = op.static(data.shape[-3], "the number of colours")
+    """(data - mean) / std, by colours, which come first; three means say that there are three."""
+    stated = {len(values) for values in (mean, std)} - {1, 4}
+    colours = data.shape[-3] if not stated else op.equate(data.shape[-3], max(stated), "colours")
+    channels = op.static(colours, "the number of colours")
     kind = data.dtype if data.is_float else DType.FP32
     wide = op.Sub(op.cast(data, kind), _per_colour(op, mean, channels, kind))
     return op.cast(op.Div(wide, _per_colour(op, std, channels, kind)), data.dtype)
