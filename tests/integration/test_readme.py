@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -48,13 +47,12 @@ def ports() -> Iterator[dict[str, str]]:
             server.terminate()
 
 
-def _run(language: str, text: str, folder: Path, **variables: str) -> str:
+def _run(language: str, text: str, folder: Path) -> str:
     """What a block prints; it must succeed."""
     command = ["bash", "-euo", "pipefail", "-c"] if language == "sh" else [sys.executable, "-c"]
     done = subprocess.run(
         [*command, text],
         cwd=folder,
-        env=os.environ | variables,
         capture_output=True,
         text=True,
         timeout=LONGEST_START,
@@ -68,6 +66,7 @@ def _elsewhere(text: str, ports: dict[str, str]) -> str:
     """The block for this test's ports and environment."""
     text = text.replace("localhost:8001", f"127.0.0.1:{ports['grpc']}")
     text = text.replace("localhost:8002", f"127.0.0.1:{ports['metrics']}")
+    text = text.replace("gluonserve infer", f"gluonserve infer --address 127.0.0.1:{ports['grpc']}")
     return text.replace(".venv/bin/", f"{Path(sys.executable).parent}/")
 
 
@@ -76,10 +75,7 @@ def test_first_block_is_the_command_that_serves() -> None:
 
 
 def test_quick_start_does_what_it_says(ports: dict[str, str]) -> None:
-    shown = [
-        _run(language, _elsewhere(text, ports), ROOT, GLUONSERVE_GRPC_PORT=ports["grpc"])
-        for language, text in QUICK_START[1:]
-    ]
+    shown = [_run(language, _elsewhere(text, ports), ROOT) for language, text in QUICK_START[1:]]
 
     inferred, seen, counted = shown
     assert re.search(r"\b7\b", inferred)
