@@ -10,6 +10,7 @@ from gluonserve.loader import axes
 from gluonserve.loader import hints as hinting
 from gluonserve.loader.lowering import dims
 from gluonserve.loader.lowering.emit import HOLE, PLAIN_ONNX
+from gluonserve.loader.ranks import input_ranks
 from gluonserve.tensors import DType
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def input_facts(
     """
     shapes = {name: tuple(array.shape) for name, array in stored.items()}
     kinds = {name: DType.of(array.dtype) for name, array in stored.items()}
-    ranks, dtypes = hinting.ranks(graph, shapes), hinting.dtypes(graph, kinds)
+    ranks, dtypes = input_ranks(graph, shapes), hinting.dtypes(graph, kinds)
     variables = {variable.name: variable for variable in graph.variables()}
     known: dict[str, InputFact] = {}
     unknown = []

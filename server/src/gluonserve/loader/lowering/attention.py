@@ -27,9 +27,7 @@ def selfatt_qk(op: Emit, queries_keys_values: Value, *, heads: int) -> Value:
 
 
 @OPS.lowers("_contrib_interleaved_matmul_selfatt_valatt")
-def selfatt_valatt(
-    op: Emit, queries_keys_values: Value, attention: Value, *, heads: int
-) -> Value:
+def selfatt_valatt(op: Emit, queries_keys_values: Value, attention: Value, *, heads: int) -> Value:
     """Values weighted by attention, heads side by side again."""
     return _weighted(op, _apart(op, queries_keys_values, heads, 3)[2], attention, heads)
 
@@ -99,7 +97,7 @@ def index_copy(op: Emit, old_tensor: Value, index_vector: Value, new_tensor: Val
 
 def _apart(op: Emit, joined: Value, heads: int, parts: int) -> Sequence[Value]:
     """(steps, samples, heads * parts * size) as its parts, each (samples * heads, steps, size)."""
-    if joined.rank != 3:  # noqa: PLR2004 - steps, samples, features
+    if joined.rank != 3:
         raise InvalidModel(f"attention of {list(joined.shape)}: 3 axes are wanted")
     steps, samples, features = joined.shape
     size = features // (heads * parts)
@@ -125,6 +123,6 @@ def _weighted(op: Emit, values: Value, attention: Value, heads: int) -> Value:
     return op.reshape(turned, (asked, rows // heads, heads * size))
 
 
-def _not_quantized(quantized: bool) -> None:  # noqa: FBT001
+def _not_quantized(quantized: bool) -> None:
     if quantized:
         raise UnsupportedModel("attention in int8 has no lowering")

@@ -106,9 +106,7 @@ def hawkes_log_likelihood(
         total, now, last, memory = states
         valid = inner.Less(at, valid_length)
         then = inner.Where(valid, inner.Add(now, lag), now)
-        happens = inner.And(
-            inner.Equal(inner.unsqueeze(mark, 1), names), inner.unsqueeze(valid, 1)
-        )
+        happens = inner.And(inner.Equal(inner.unsqueeze(mark, 1), names), inner.unsqueeze(valid, 1))
         rate, passed, faded = waited(inner, memory, inner.Sub(inner.unsqueeze(then, 1), last))
         gain = inner.Where(happens, inner.Sub(inner.Log(rate), passed), inner.scalar(0, lda.dtype))
         summed = inner.Add(total, inner.ReduceSum(gain, [1], keepdims=0))
@@ -158,9 +156,7 @@ def _advanced(op: Emit, logs: Value, jumps: Value) -> Value:
     """Probabilities of being at each place of the path after staying, a step or a jump."""
     rows, count = logs.shape
     behind = [
-        op.Concat(
-            op.filled(_IMPOSSIBLE, (rows, by), DType.FP32), op.slice(logs, 1, 0, -by), axis=1
-        )
+        op.Concat(op.filled(_IMPOSSIBLE, (rows, by), DType.FP32), op.slice(logs, 1, 0, -by), axis=1)
         for by in (1, 2)
     ]
     stepped_on, jumped = (op.shaped(value, (rows, count)) for value in behind)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from gluonserve.errors import InvalidModel
-from gluonserve.loader.lowering import dims
 from gluonserve.loader.lowering.stepping import stepped
 from gluonserve.loader.lowering.table import OpTable
 from gluonserve.tensors import DType
@@ -30,7 +29,7 @@ _ORDER = {"lstm": [0, 3, 1, 2], "gru": [1, 0, 2]}
 
 @dataclass(frozen=True, slots=True)
 class Layers:
-    """The sizes of a fused layer; ``answers`` is what a step answers, the projection if any."""
+    """The sizes of a fused layer."""
 
     mode: str
     inputs: int
@@ -41,6 +40,7 @@ class Layers:
 
     @property
     def answers(self) -> int:
+        """What a step answers in one direction."""
         return self.hidden if self.projection is None else self.projection
 
     @property
@@ -108,7 +108,9 @@ def rnn(
         _begin(op, value, data, layers, size)
         for value, size in zip((state, *cells), (layers.answers, state_size), strict=False)
     ]
-    answered = _layers(op, op.cast(data, DType.FP32), _parameters(op, parameters, layers), states, layers)
+    answered = _layers(
+        op, op.cast(data, DType.FP32), _parameters(op, parameters, layers), states, layers
+    )
     kept = answered if state_outputs else answered[:1]
     return tuple(op.cast(value, data.dtype) for value in kept)
 
@@ -150,14 +152,14 @@ def _parameters(op: Emit, flat: Value, layers: Layers) -> list[list[Direction]]:
     found = []
     for at in range(layers.count * layers.directions):
         mine = pieces[at * width : (at + 1) * width]
-        projection = mine[2] if width == 3 else None  # noqa: PLR2004 - inward, recurrent, projection
+        projection = mine[2] if width == 3 else None
         found.append(Direction(mine[0], mine[1], projection, *offsets[2 * at : 2 * at + 2]))
     step = layers.directions
     return [found[at : at + step] for at in range(0, len(found), step)]
 
 
 def _pieces(op: Emit, flat: Value, shapes: Sequence[tuple[int, ...]]) -> list[Value]:
-    """Consecutive parts of a vector in their shapes; of stored ones views, where that is possible."""
+    """Consecutive parts of a vector in their shapes; of stored ones views."""
     sizes = [int(np.prod(shape)) for shape in shapes]
     if [part.shape for part in flat.parts] == [(size,) for size in sizes]:
         return [op.reshape(part, shape) for part, shape in zip(flat.parts, shapes, strict=True)]
@@ -204,15 +206,13 @@ def _fused(
         )
         for each in parameters
     ]
-    onnx, attributes = _NODES[layers.mode]
-    activations = {
-        name: value * layers.directions for name, value in attributes.items() if name == "activations"
-    }
+    onnx, activation = _NODES[layers.mode]
     steps, *ends = op.node(
         onnx, data, inward, recurrent, _joined(op, biases), None, *states,
         outputs=1 + len(states), hidden_size=layers.hidden,
         direction="bidirectional" if layers.directions > 1 else "forward",
-        **{**attributes, **activations},
+        activations=[activation] * layers.directions if activation else None,
+        linear_before_reset=1 if layers.mode == "gru" else None,
     )  # fmt: skip
     if layers.directions == 1:
         return (op.squeeze(steps, 1), *ends)
@@ -220,12 +220,13 @@ def _fused(
     return (op.reshape(op.transpose(steps, (0, 2, 1, 3)), wide), *ends)
 
 
-_NODES: dict[str, tuple[str, dict[str, object]]] = {
-    "rnn_relu": ("RNN", {"activations": ["Relu"]}),
-    "rnn_tanh": ("RNN", {"activations": ["Tanh"]}),
-    "lstm": ("LSTM", {}),
-    "gru": ("GRU", {"linear_before_reset": 1}),
+_NODES = {
+    "rnn_relu": ("RNN", "Relu"),
+    "rnn_tanh": ("RNN", "Tanh"),
+    "lstm": ("LSTM", ""),
+    "gru": ("GRU", ""),
 }
+"""ONNX's operators, and their activation where it is not the only one."""
 
 
 def _gates(op: Emit, weight: Value, layers: Layers) -> Value:

@@ -75,9 +75,7 @@ def sequence_reverse(
     return op.ReverseSequence(data, lengths, time_axis=0, batch_axis=1)
 
 
-def _lengths(
-    op: Emit, data: Value, given: Value | None, axis: int, *, used: bool
-) -> Value | None:
+def _lengths(op: Emit, data: Value, given: Value | None, axis: int, *, used: bool) -> Value | None:
     """The lengths as int64, towards zero; None where the operator is told not to use them."""
     if axis not in (0, 1):
         raise InvalidModel(f"axis is {axis}: steps are axis 0 or 1")

@@ -1,4 +1,4 @@
-"""Goes through axis 0 of tensors step by step: one ``Loop``, which both engines run with captures."""
+"""Goes through axis 0 of tensors step by step, in one ``Loop``."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def stepped(
     renewed, answers = step(inner, parts, current)
     kept = carried(inner, states, renewed)
     results = op.node(
-        "Loop", op.scalar(length), op.const(True), *states,  # noqa: FBT003 - ONNX's condition
+        "Loop", op.scalar(length), op.const(True), *states,
         outputs=len(kept) + len(answers), reads_data=reads_data,
         body=body.graph(goes_on, *kept, *answers),
         types=[*begun, *((v.dtype, (length, *v.shape)) for v in answers)],

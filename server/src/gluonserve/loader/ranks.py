@@ -1,0 +1,165 @@
+"""Ranks of a network's inputs, as far as the operators tell that read them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gluonserve.loader.attributes import Dims, read_attribute
+from gluonserve.loader.graph import Graph, Node, Variable
+from gluonserve.loader.subgraphs import bindings
+from gluonserve.loader.ties import ALL, FIRST, by_name, spread
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from gluonserve.loader.ties import Edge
+
+_FOUR = [
+    "UpSampling",
+    "_contrib_AdaptiveAvgPooling2D",
+    "_contrib_BilinearResize2D",
+    "SpatialTransformer",
+    "BilinearSampler",
+    "ROIPooling",
+    "_contrib_ROIAlign",
+    "_contrib_DeformableConvolution",
+    "Crop",
+    "Pad",
+    "_contrib_ModulatedDeformableConvolution",
+    "_contrib_MultiBoxPrior",
+    "Correlation",
+    "depth_to_space",
+    "space_to_depth",
+]
+_OUT_OF_ORDER = {"Embedding": (0, 1), "expand_dims": (0, 1), "stack": (None, 1), "one_hot": (0, 1)}
+_RANKS: Mapping[str, tuple[int, ...]] = {
+    "CTCLoss": (3, 2, 1, 1),
+    "RNN": (3, 1, 3, 3),
+    "_contrib_interleaved_matmul_encdec_qk": (3, 3),
+    "_contrib_interleaved_matmul_encdec_valatt": (3, 3),
+    "_contrib_interleaved_matmul_selfatt_qk": (3,),
+    "_contrib_interleaved_matmul_selfatt_valatt": (3, 3),
+}
+"""Ranks of inputs, in order."""
+_LENGTHS = frozenset({"SequenceLast", "SequenceMask", "SequenceReverse"})
+"""Their second input has a length for each row."""
+
+
+def input_ranks(graph: Graph, stored: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
+    """Ranks of variables as far as the operators that read them tell."""
+    edges: list[Edge] = []
+    known = {
+        at: len(stored[node.name])
+        for at, node in enumerate(graph.nodes)
+        if isinstance(node, Variable) and node.name in stored
+    }
+    weak = list(_collect_ranks(graph, 0, edges, known))
+    found = spread(known, edges)
+    found = spread({at: rank for at, rank in weak if at not in found}, edges, found)
+    return by_name(graph, found)
+
+
+def _collect_ranks(
+    graph: Graph, base: int, edges: list[Edge], known: dict[int, int]
+) -> Iterator[tuple[int, int]]:
+    """What the nodes of a graph tell, numbered from ``base``; yields what they tell weakly.
+
+    Subgraphs are numbered behind all nodes of the graph, their variables tied to what feeds them.
+    """
+    behind = base + len(graph.nodes)
+    for at, node in enumerate(graph.nodes):
+        if isinstance(node, Variable):
+            continue
+        edges.extend((one + base, other + base, more) for one, other, more in _rank_edges(at, node))
+        known.update((where + base, rank) for where, rank in _rank_facts(at, node))
+        yield from ((where + base, rank) for where, rank in _weak_rank_facts(node))
+        bases = []
+        for subgraph in node.subgraphs:
+            bases.append(behind)
+            yield from _collect_ranks(subgraph, behind, edges, known)
+            behind += _size(subgraph)
+        edges.extend(_bound_ranks(node, base, bases))
+
+
+def _bound_ranks(node: Node, base: int, bases: Sequence[int]) -> Iterator[Edge]:
+    """Ties between the inputs of a loop or branch and the variables inside."""
+    for binding in bindings(node):
+        if binding.subgraph >= len(bases) or binding.source >= len(node.inputs):
+            continue
+        inside = [
+            at
+            for at, inner in enumerate(node.subgraphs[binding.subgraph].nodes)
+            if isinstance(inner, Variable)
+        ]
+        if binding.place < len(inside):
+            outer = base + node.inputs[binding.source].node
+            yield (bases[binding.subgraph] + inside[binding.place], outer, int(binding.apart))
+
+
+def _size(graph: Graph) -> int:
+    """How many nodes a graph has, those of subgraphs included."""
+    return len(graph.nodes) + sum(
+        _size(subgraph)
+        for node in graph.nodes
+        if isinstance(node, Node)
+        for subgraph in node.subgraphs
+    )
+
+
+def _rank_edges(at: int, node: Node) -> Iterator[Edge]:
+    if node.op in ALL:
+        yield from ((ref.node, at, 0) for ref in node.inputs)
+    elif node.op in FIRST or node.op.endswith("_scalar"):
+        yield from ((ref.node, at, 0) for ref in node.inputs[:1])
+    elif node.op in _OUT_OF_ORDER:
+        slot, more = _OUT_OF_ORDER[node.op]
+        chosen = node.inputs if slot is None else node.inputs[slot : slot + 1]
+        yield from ((ref.node, at, more) for ref in chosen)
+    elif node.op == "FullyConnected" and not _flattens(node):
+        yield (node.inputs[0].node, at, 0)
+    elif node.op in ("SliceChannel", "_split_v2"):
+        squeezed = read_attribute("squeeze_axis", node.attributes.get("squeeze_axis", "0"), bool)
+        yield (node.inputs[0].node, at, -int(bool(squeezed)))
+    elif node.op == "SequenceLast":
+        yield (node.inputs[0].node, at, -1)
+    elif node.op.startswith("_contrib_interleaved_matmul"):
+        yield (node.inputs[0].node, at, 0)
+
+
+def _rank_facts(at: int, node: Node) -> Iterator[tuple[int, int]]:
+    kernel = _dims(node, "kernel")
+    if node.op in ("Convolution", "Deconvolution", "Convolution_v1") and kernel and node.inputs:
+        yield from ((at, len(kernel) + 2), (node.inputs[0].node, len(kernel) + 2))
+    elif node.op in ("Pooling", "Pooling_v1") and kernel:
+        yield (at, len(kernel) + 2)
+    elif node.op in _FOUR and node.inputs:
+        yield (node.inputs[0].node, 4)
+    elif node.op == "RNN" and node.attributes.get("mode") != "lstm":
+        yield from ((ref.node, rank) for ref, rank in zip(node.inputs, (3, 1, 3, 1), strict=False))
+    elif node.op in _RANKS:
+        yield from (
+            (ref.node, rank) for ref, rank in zip(node.inputs, _RANKS[node.op], strict=False)
+        )
+    elif node.op in _LENGTHS:
+        yield from ((ref.node, 1) for ref in node.inputs[1:])
+    elif node.op == "Flatten" or (node.op == "FullyConnected" and _flattens(node)):
+        yield (at, 2)
+    elif node.op in ("_zeros", "_ones", "_full") and (shape := _dims(node, "shape")):
+        yield (at, len(shape))
+    elif node.op == "transpose" and (axes := _dims(node, "axes")):
+        yield (at, len(axes))
+
+
+def _weak_rank_facts(node: Node) -> Iterator[tuple[int, int]]:
+    """Where nothing else tells, a dense layer gets rows of a matrix."""
+    if node.op == "FullyConnected" and node.inputs:
+        yield node.inputs[0].node, 2
+
+
+def _dims(node: Node, name: str) -> tuple[int, ...]:
+    read = read_attribute(name, node.attributes.get(name, "()"), Dims)
+    return read if isinstance(read, tuple) else ()
+
+
+def _flattens(node: Node) -> bool:
+    return bool(read_attribute("flatten", node.attributes.get("flatten", "True"), bool))
