@@ -42,8 +42,8 @@ check: .venv/dev.stamp ## format, lint, types, generated files, import rules
 	$(IN)/python $(GENERATED_DOCS) --check
 
 .PHONY: conformance
-conformance: .venv/dev.stamp ## replay recorded operator cases (CASES=folder for more than the repository's)
-	$(IN)/python -m pytest tests/conformance -m "slow or not slow" $(ARGS)
+conformance: .venv/dev.stamp ## replay recorded operator cases (from GLUONSERVE_CONFORMANCE; ARGS="Concat ..." for some)
+	$(IN)/python -m tests.replay $(ARGS)
 
 .PHONY: zoo
 zoo: .venv-mxnet/oracle.stamp ## every network of MXNet's model zoo against live MXNet
