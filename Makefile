@@ -56,7 +56,7 @@ gpu-test: .venv/dev.stamp ## executors on an NVIDIA GPU; says so where there is 
 	else echo "gpu-test: there is no NVIDIA GPU on this machine; nothing was tested"; fi
 
 .PHONY: bench
-bench: .venv/dev.stamp .venv-mxnet/oracle.stamp system .venv-perf/perf.stamp ## measure; writes benchmarks/results/
+bench: .venv/dev.stamp .venv-mxnet/oracle.stamp system ## measure; writes benchmarks/results/
 	$(IN)/python -m benchmarks $(ARGS)
 
 ##@ Make
