@@ -15,7 +15,6 @@ from gluonserve.repository.samples import compare, prepared, read_samples, repla
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-
     from pathlib import Path
 
     import numpy as np
