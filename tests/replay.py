@@ -16,7 +16,7 @@ import os
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -25,7 +25,7 @@ from gluonserve.loader.importing import Imported, InputHint, import_model
 from gluonserve.tensors import DType
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from gluonserve.loader.importing import Target
 
@@ -33,6 +33,7 @@ CORPUS = Path(
     os.environ.get("GLUONSERVE_CONFORMANCE", Path(__file__).parents[2] / "shared" / "conformance")
 )
 ENGINES = ("onnxruntime", "openvino")
+Run: TypeAlias = "Callable[[Mapping[str, np.ndarray]], list[np.ndarray]]"
 _BOUND = {"float16": (1e-2, 1e-2), "float32": (1e-5, 1e-4), "float64": (1e-5, 1e-4)}
 
 
@@ -116,11 +117,15 @@ def _known(case: Case, hints: dict[str, InputHint]) -> dict[str, InputHint]:
 
 def run(network: Imported, engine: str, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
     """The network's outputs on one engine, in float32 where it is told to be."""
+    return prepared(network, engine)(feeds)
+
+
+def prepared(network: Imported, engine: str) -> Run:
+    """The network compiled for one engine; inputs that it does not read are left out."""
     model = network.lower(_target(engine)).to_bytes()
-    taken = {spec.name: feeds[spec.name] for spec in network.signature.inputs}
-    if engine == "onnxruntime":
-        return _onnxruntime(model, taken)
-    return _openvino(model, taken)
+    names = [spec.name for spec in network.signature.inputs]
+    compiled = _onnxruntime(model) if engine == "onnxruntime" else _openvino(model)
+    return lambda feeds: compiled({name: feeds[name] for name in names})
 
 
 def _target(engine: str) -> Target:
@@ -128,17 +133,17 @@ def _target(engine: str) -> Target:
     return importlib.import_module(f"gluonserve.executors.{engine}").TARGET
 
 
-def _onnxruntime(model: bytes, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+def _onnxruntime(model: bytes) -> Run:
     import onnxruntime  # noqa: PLC0415 - either engine may be absent
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    return [np.asarray(output) for output in session.run(None, dict(feeds))]
+    return lambda feeds: [np.asarray(output) for output in session.run(None, dict(feeds))]
 
 
-def _openvino(model: bytes, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+def _openvino(model: bytes) -> Run:
     import openvino  # noqa: PLC0415 - either engine may be absent
 
     core = openvino.Core()
@@ -146,8 +151,12 @@ def _openvino(model: bytes, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]
     compiled = core.compile_model(core.read_model(model), "CPU", settings)
     request = compiled.create_infer_request()
     ports = {name for port in compiled.inputs for name in port.names}
-    results = request.infer({name: array for name, array in feeds.items() if name in ports})
-    return [np.array(results[output]) for output in compiled.outputs]
+
+    def run(feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        results = request.infer({name: array for name, array in feeds.items() if name in ports})
+        return [np.array(results[output]) for output in compiled.outputs]
+
+    return run
 
 
 def replay(case: Case, engine: str, *, free: bool = False) -> Verdict:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gluonserve.loader.lowering import dims
 from gluonserve.loader.lowering.ranking import (
     column,
     columns,
@@ -91,9 +92,7 @@ def multibox_detection(
     rows, found = _candidates(op, cls_prob, boxes, threshold)
     if not 0 < nms_threshold <= 1:
         return packed(op, rows, found)
-    kept = count
-    if nms_topk > 0 and not (isinstance(count, int) and count <= nms_topk):
-        kept = nms_topk
+    kept = dims.smaller(count, nms_topk) if nms_topk > 0 else count
     best, places = highest(op, masked(op, found, column(op, rows, 1), -np.inf), kept)
     alive = op.Greater(best, -np.inf)
     sorted_rows = taken(op, rows, places)

@@ -60,7 +60,7 @@ def box_nms(
         places = op.cast(steps(op, batch * count), data.dtype)
         return data, op.reshape(places, (*data.shape[:-1], 1))
     scores = column(op, rows, score_index)
-    valid = op.Greater(scores, valid_thresh)
+    valid = op.And(op.Greater(scores, valid_thresh), op.Not(op.IsNaN(scores)))
     if id_index >= 0:
         other = op.Not(op.Equal(column(op, rows, id_index), float(background_id)))
         valid = op.And(valid, other)

@@ -41,7 +41,8 @@ def resampled(op: Emit, data: Value, size: tuple[Dim, Dim], method: int) -> Valu
 def _neighbours(op: Emit, data: Value, axis: int, length: Dim) -> tuple[Value, Value, Value]:
     """The elements on both sides of every new middle, and the weight of the second.
 
-    Middles are quotients of whole numbers, rounded once to float32 as OpenCV has them.
+    Middles are quotients of whole numbers, rounded once to float32 as OpenCV has them. Beyond
+    the edge columns weigh once; rows weigh the edge twice, which rounds differently.
     """
     size = data.shape[axis]
     if data.dtype not in (DType.FP32, DType.FP64, DType.UINT8):
@@ -52,10 +53,12 @@ def _neighbours(op: Emit, data: Value, axis: int, length: Dim) -> tuple[Value, V
     floor = op.Floor(middle)
     last = op.scalar(size - 1)
     place = op.cast(floor, DType.INT64)
-    inside = op.And(op.Not(op.Less(place, 0)), op.Less(place, last))
-    weight = op.Where(inside, op.Sub(middle, floor), np.zeros((), np.float32))
+    weight = op.Sub(middle, floor)
+    if axis == data.rank - 2:
+        inside = op.And(op.Not(op.Less(place, 0)), op.Less(place, last))
+        weight = op.Where(inside, weight, np.zeros((), np.float32))
     near = op.Min(op.Max(place, 0), last)
-    far = op.Min(op.Add(near, 1), last)
+    far = op.Min(op.Max(op.Add(place, 1), 0), last)
     kind = DType.FP32 if data.dtype is DType.UINT8 else data.dtype
     trailing = range(1, data.rank - axis)
     wide = op.cast(data, kind)

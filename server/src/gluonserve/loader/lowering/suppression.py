@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 STRICT_NMS = "NonMaxSuppression above its threshold"
 """What a target lacks whose ``NonMaxSuppression`` drops boxes at the threshold, not only above."""
 
+_SQUARE = np.array([0, 0, 1, 1], np.float32)
+"""Every box, where a threshold below zero has any two boxes overlap."""
+
 
 def survivors(
     op: Emit,
@@ -31,6 +34,8 @@ def survivors(
     Only ``alive`` ones take part, and of ``groups`` (N, G, K), if any, only those of one group
     suppress each other. Places in the row stand for scores, so that ties fall as they came.
     """
+    if threshold < 0:
+        threshold, boxes = 0.5, op.expand(op.const(_SQUARE), boxes.shape)
     limit = _limit(op, threshold, at_equality=at_equality)
     if limit is None:
         return alive
@@ -59,7 +64,7 @@ def _limit(op: Emit, threshold: float, *, at_equality: bool) -> np.float32 | Non
     if at_equality and strict:
         limit = np.nextafter(limit, np.float32(-1))
     elif not at_equality and not strict:
-        limit = np.nextafter(limit, np.float32(2))
+        limit = np.maximum(np.nextafter(limit, np.float32(2)), np.finfo(np.float32).tiny)
     return None if limit > 1 or (strict and limit == 1) else limit
 
 
