@@ -9,7 +9,7 @@ that sizes reached on different ways through strided layers compare equal.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache, reduce
+from functools import lru_cache, reduce
 from math import gcd
 from typing import TYPE_CHECKING, TypeAlias, Union
 
@@ -257,7 +257,7 @@ def _atom(atom: Atom) -> Expr:
     return Expr(((((atom, 1),), 1),))
 
 
-@cache
+@lru_cache(maxsize=1 << 16)
 def _order(monomial: Monomial) -> tuple[int, str]:
     """Higher degrees first, then alphabetical; the constant last."""
     return -sum(power for _, power in monomial), str([(str(atom), p) for atom, p in monomial])

@@ -93,6 +93,9 @@ class Emit:
             return (self.const(np.array(content[1], content[0].numpy).reshape(content[2])),)
         call = Call(self, op_type, operands, given, outputs)
         inferred = list(types) if types is not None else RULES[op_type](call)
+        if op_type in _FATAL_WHEN_EMPTY and 0 in inferred[0][1]:
+            kind, shape = inferred[0]
+            return (self.filled(0, shape, kind),)
         if reads_data is None:
             reads_data = call.reads_data
         values = tuple(
@@ -370,6 +373,8 @@ class Emit:
 
 __all__ = ["HOLE", "PLAIN_ONNX", "Body", "Build", "Emit", "Scope", "Target"]
 
+_FATAL_WHEN_EMPTY = frozenset({"Gather", "GatherElements", "GatherND"})
+"""OpenVINO's code for these divides by zero where there is nothing to take."""
 _SHARED_BYTES = 1024
 _FILLED_ELEMENTS = 1024
 _LAST = (1 << 63) - 1
