@@ -50,9 +50,9 @@ zoo: .venv-mxnet/oracle.stamp ## every network of MXNet's model zoo against live
 	$(ORACLE)/python -m pytest tests/conformance -m "mxnet and slow" $(ARGS)
 
 .PHONY: gpu-test
-gpu-test: .venv/dev.stamp ## executors on an NVIDIA GPU; says so where there is none
-	@if command -v nvidia-smi >/dev/null && nvidia-smi -L 2>/dev/null | grep -q GPU; then \
-	    nvidia-smi -L; $(IN)/python -m pytest -m gpu $(ARGS); \
+gpu-test: ## executors on an NVIDIA GPU, and a small benchmark; says so where there is none
+	@if command -v nvidia-smi >/dev/null && nvidia-smi -L 2>/dev/null | grep GPU; then \
+	    $(MAKE) .venv-gpu/gpu.stamp && .venv-gpu/bin/python -m pytest tests/gpu $(ARGS); \
 	else echo "gpu-test: there is no NVIDIA GPU on this machine; nothing was tested"; fi
 
 .PHONY: bench
@@ -126,6 +126,15 @@ help: ## this list
 	$(ORACLE_PYTHON) -m venv .venv-mxnet
 	$(ORACLE)/python $(PIP) -c constraints-mxnet.txt pip
 	$(ORACLE)/python $(PIP) -c constraints-mxnet.txt -e './server[mxnet]' -e ./clients/python --group tests --group oracle
+	touch $@
+
+# Users' environment with the CUDA build of ONNX Runtime in place of the other.
+.venv-gpu/gpu.stamp: constraints.txt pyproject.toml $(DISTRIBUTIONS)
+	$(PYTHON) -m venv .venv-gpu
+	.venv-gpu/bin/python $(PIP) -c constraints.txt pip
+	.venv-gpu/bin/python $(PIP) -c constraints.txt -e ./server -e ./clients/python --group tests
+	.venv-gpu/bin/python -m pip uninstall --quiet --yes onnxruntime
+	.venv-gpu/bin/python $(PIP) -c constraints.txt 'onnxruntime-gpu[cuda,cudnn]'
 	touch $@
 
 # Triton's load generator ships in an old client wheel; its Python package is not used.
