@@ -159,6 +159,19 @@ def test_an_input_of_unknown_rank_is_asked_for_by_name() -> None:
         import_model(net.to_bytes())
 
 
+def test_a_guessed_rank_that_does_not_fit_is_asked_for() -> None:
+    """A dense layer that flattens is taken to get rows; its weights are the product of more."""
+    net = Network()
+    data = net.variable("data")
+    net.add("FullyConnected", data, net.variable("v"), num_hidden=5, no_bias=True)
+    flat = net.add("FullyConnected", data, net.variable("w"), num_hidden=5, no_bias=True,
+                   flatten=False)  # fmt: skip
+    symbol = net.to_bytes([2, 0, 0], flat)
+
+    with pytest.raises(InvalidConfig, match="'data' was taken to be rows"):
+        import_model(symbol, {"v": np.ones((5, 12)), "w": np.ones((5, 4))})
+
+
 def test_a_dimension_that_an_operator_needs_is_asked_for_or_taken_from_samples() -> None:
     net = Network()
     net.add("_slice_assign_scalar", net.variable("data"), scalar=1, begin=(0,), end=(1,))

@@ -90,6 +90,13 @@ def settled(
         return _settled(plan, known, hints, samples)
     except InvalidModel as contradiction:
         stated = {name: hint.shape for name, hint in hints.items() if hint.shape is not None}
+        guessed = sorted(known.keys() - stated.keys() - samples.keys() - _told(plan))
+        if guessed:
+            listed = ", ".join(map(repr, guessed))
+            raise InvalidConfig(
+                f"{listed} was taken to be rows of a matrix, which does not fit: {contradiction}; "
+                "set shape of that input in model.toml, or inputs= of load()"
+            ) from contradiction
         free = {n: InputFact(f.dtype, (-1,) * len(f.shape)) for n, f in known.items()}
         if not stated or not _fits(plan, free, hints, samples):
             raise
@@ -97,6 +104,17 @@ def settled(
         raise InvalidConfig(
             f"the stated shape does not fit the network ({shown}): {contradiction}"
         ) from contradiction
+
+
+def _told(plan: Plan) -> set[str]:
+    """The inputs whose rank the graph tells, and does not merely suggest."""
+    shapes = {name: tuple(array.shape) for name, array in plan.parameters.items()}
+    declared = {
+        variable.name
+        for variable in plan.graph.variables()
+        if hinting.declared_shape(variable, np_shape=plan.graph.np_shape) is not None
+    }
+    return input_ranks(plan.graph, shapes, guess=False).keys() | declared
 
 
 def _fits(

@@ -45,7 +45,9 @@ _LENGTHS = frozenset({"SequenceLast", "SequenceMask", "SequenceReverse"})
 """Their second input has a length for each row."""
 
 
-def input_ranks(graph: Graph, stored: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
+def input_ranks(
+    graph: Graph, stored: Mapping[str, tuple[int, ...]], *, guess: bool = True
+) -> dict[str, int]:
     """Ranks of variables as far as the operators that read them tell."""
     edges: list[Edge] = []
     known = {
@@ -55,7 +57,8 @@ def input_ranks(graph: Graph, stored: Mapping[str, tuple[int, ...]]) -> dict[str
     }
     weak = list(_collect_ranks(graph, 0, edges, known))
     found = spread(known, edges)
-    found = spread({at: rank for at, rank in weak if at not in found}, edges, found)
+    if guess:
+        found = spread({at: rank for at, rank in weak if at not in found}, edges, found)
     return by_name(graph, found)
 
 
