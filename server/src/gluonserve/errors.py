@@ -49,7 +49,7 @@ class InvalidRequest(GluonserveError):
 
 
 class InvalidModel(GluonserveError):
-    """A symbol or params file is broken; the text names the file, the place and what was expected."""
+    """A symbol or params file is broken; the text names file, place and what was expected."""
 
     kind = ErrorKind.INVALID
 
@@ -67,7 +67,9 @@ class ModelNotFound(GluonserveError):
 
     def __init__(self, name: str, version: int | None = None) -> None:
         self.name, self.version = name, version
-        super().__init__(f"no model {name!r}" + (f" version {version}" if version is not None else ""))
+        super().__init__(
+            f"no model {name!r}" + (f" version {version}" if version is not None else "")
+        )
 
 
 class ModelNotReady(GluonserveError):
@@ -130,6 +132,6 @@ class AnswersDiffer(GluonserveError):
 
 
 class ExecutionFailed(GluonserveError):
-    """The engine failed on a batch; the cause is in the log and in ``__cause__``, not in the text."""
+    """The engine failed on a batch; the cause is logged and in ``__cause__``, not in the text."""
 
     kind = ErrorKind.FAILED
