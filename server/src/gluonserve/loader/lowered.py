@@ -96,6 +96,9 @@ def lowered(built: Built, names: Sequence[str], params: Mapping[str, np.ndarray]
         if name not in read:
             continue
         array = built.build.arrays[name]
+        if not array.size:
+            nodes[:0] = _without_elements(name, array)
+            continue
         tensor = TensorProto(name=name, data_type=ONNX_TYPE[DType.of(array.dtype)])
         tensor.dims.extend(array.shape)
         if array.nbytes <= _EMBEDDED_BYTES:
@@ -117,6 +120,17 @@ def lowered(built: Built, names: Sequence[str], params: Mapping[str, np.ndarray]
         graph, opset_imports=opset, ir_version=_IR_VERSION, producer_name="gluonserve"
     )
     return Lowered(model, kept)
+
+
+def _without_elements(name: str, array: np.ndarray) -> list[NodeProto]:
+    """An empty constant as nodes: OpenVINO takes an initializer without elements for a scalar."""
+    size, kind = f"{name}.shape", ONNX_TYPE[DType.of(array.dtype)]
+    shape = helper.make_tensor(size, TensorProto.INT64, [array.ndim], array.shape)
+    zero = helper.make_tensor(name, kind, [1], [0])
+    return [
+        helper.make_node("Constant", [], [size], value=shape),
+        helper.make_node("ConstantOfShape", [size], [name], value=zero),
+    ]
 
 
 def _filed(params: Mapping[str, np.ndarray], name: str | None) -> tuple[str, int, int] | None:

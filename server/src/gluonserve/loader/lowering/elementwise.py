@@ -53,15 +53,13 @@ def divide(op: Emit, left: Value, right: Value) -> Value:
 
 
 def power(op: Emit, left: Value, right: Value) -> Value:
-    """``Pow``; small integers go through float32."""
+    """``Pow``; integers go through float32, as in MXNet."""
     return _wide(op, left, right, op.Pow)
 
 
 def hypotenuse(op: Emit, left: Value, right: Value) -> Value:
     """sqrt(a^2 + b^2)."""
-    return _wide(
-        op, left, right, lambda a, b: op.Sqrt(op.Add(op.Mul(a, a), op.Mul(b, b))), always=True
-    )
+    return _wide(op, left, right, lambda a, b: op.Sqrt(op.Add(op.Mul(a, a), op.Mul(b, b))))
 
 
 def compared(op_type: str) -> Binary:
@@ -117,17 +115,9 @@ def _plain(op_type: str) -> Binary:
     return lambda op, left, right: op.node(op_type, left, right)[0]
 
 
-def _wide(
-    op: Emit,
-    left: Value,
-    right: Value,
-    compute: Callable[[Value, Value], Value],
-    *,
-    always: bool = False,
-) -> Value:
-    """``compute`` in float32 where the type is an integer that engines do not compute in."""
-    plain = (DType.INT32, DType.INT64)
-    if left.is_float or (left.dtype in plain and not always):
+def _wide(op: Emit, left: Value, right: Value, compute: Callable[[Value, Value], Value]) -> Value:
+    """``compute`` on floating-point numbers; integers go through float32 and are cut back."""
+    if left.is_float:
         return compute(left, right)
     wide = compute(op.cast(left, DType.FP32), op.cast(right, DType.FP32))
     return op.cast(wide, left.dtype)
