@@ -53,8 +53,14 @@ def test_the_larger_of_two_is_known_when_they_differ_by_a_number() -> None:
     assert dims.symbols(dims.larger(N, 5)) == {"n"}
 
 
+def test_a_free_dimension_is_one_at_least_and_a_counted_one_may_be_none() -> None:
+    assert dims.smaller(N, 1) == 1
+    assert dims.larger(N * H, 1) == N * H
+    assert dims.symbols(dims.smaller(dims.counted("found"), 1)) == {"found"}
+
+
 @given(
-    st.integers(0, 50), st.integers(0, 50), st.integers(1, 7), st.integers(1, 7),
+    st.integers(1, 50), st.integers(1, 50), st.integers(1, 7), st.integers(1, 7),
     st.integers(-20, 20), st.integers(-20, 20),
 )  # fmt: skip
 def test_arithmetic_agrees_with_numbers(  # noqa: PLR0917 - hypothesis fills them by position

@@ -160,22 +160,22 @@ class _Slot:
     ) -> None:
         self.memory = {spec.name: InputMemory(spec) for spec in signature.inputs}
         self._binding = session.io_binding()
+        self._outputs = [output.name for output in session.get_outputs()]
         self._device = device
         self._bound: dict[str, tuple[np.ndarray, onnxruntime.OrtValue]] = {}
         self._answers: list[onnxruntime.OrtValue] = []
 
     def run(
-        self,
-        session: onnxruntime.InferenceSession,
-        inputs: Mapping[str, np.ndarray],
-        outputs: tuple[str, ...],
+        self, session: onnxruntime.InferenceSession, inputs: Mapping[str, np.ndarray]
     ) -> list[np.ndarray]:
         """The answers as views of memory that is this slot's until its next run."""
         for name, array in inputs.items():
             value = self._value(name, array)
             if self._device is not None:
                 value.update_inplace(array)
-        for name in outputs:  # anew for each run: a binding keeps the shapes of the last answers
+        for (
+            name
+        ) in self._outputs:  # anew for each run: a binding keeps the shapes of the last answers
             self._binding.bind_output(name, "cpu")
         if self._device is not None:
             self._binding.synchronize_inputs()
@@ -219,7 +219,7 @@ class _Lease:
         if self._slot is None:
             raise ExecutionFailed("the lease was released before it ran")
         try:
-            answers = self._slot.run(session, self.inputs, self._names)
+            answers = self._slot.run(session, self.inputs)
         except Exception as error:  # its binding has a class of exception for each status code
             raise ExecutionFailed("onnxruntime failed on a batch") from error
         self.outputs = dict(zip(self._names, answers, strict=True))

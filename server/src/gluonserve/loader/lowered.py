@@ -90,7 +90,7 @@ def lowered(built: Built, names: Sequence[str], params: Mapping[str, np.ndarray]
     """The ONNX model of a finished pass; ``names`` are its outputs'."""
     kept: dict[str, np.ndarray] = {}
     outputs = _named_outputs(built, names)
-    nodes, read = _live(built.op.scope.nodes, names)
+    nodes, read = _live(built.op.scope.nodes, [output.name for output in outputs])
     initializers = []
     for name in built.build.used:
         if name not in read:
@@ -141,9 +141,11 @@ def _filed(params: Mapping[str, np.ndarray], name: str | None) -> tuple[str, int
 
 
 def _named_outputs(built: Built, names: Sequence[str]) -> list[ValueInfoProto]:
-    """Outputs under MXNet's names: a node each, since one value may be several outputs."""
+    """Outputs under MXNet's names where inputs have others: a node each, as values may repeat."""
     infos = []
-    for name, value in zip(names, built.outputs, strict=True):
+    taken = {value.name for value in built.inputs}
+    for wanted, value in zip(names, built.outputs, strict=True):
+        name = built.build.unique(wanted) if wanted in taken else wanted
         built.op.answer(value, name)
         infos.append(value_info(value, name))
     return infos

@@ -23,9 +23,13 @@ Monomial: TypeAlias = tuple[tuple["Atom", int], ...]
 
 @dataclass(frozen=True, slots=True)
 class Free:
-    """A dimension that only a request fixes; the same name means the same dimension."""
+    """A dimension that only a request fixes; the same name means the same dimension.
+
+    It is 1 at least, unless ``counted``: then the data fix it, by how much of them is chosen.
+    """
 
     name: str
+    counted: bool = False
 
     def __str__(self) -> str:
         return self.name
@@ -86,7 +90,7 @@ class Expr:
         return _floor(self, other)
 
     def __rfloordiv__(self, other: int) -> Dim:
-        return 0 if other == 0 else _atom(Quotient(_constant(other), self))
+        return 0 if other == 0 else alone(Quotient(_constant(other), self))
 
     def __mod__(self, other: Dim) -> Dim:
         return self - self // other * other
@@ -100,7 +104,17 @@ class Expr:
 
 def free(name: str) -> Expr:
     """The free dimension of this name."""
-    return Expr(((((Free(name), 1),), 1),))
+    return alone(Free(name))
+
+
+def counted(name: str) -> Expr:
+    """The dimension of this name that the data fix, and that may be 0."""
+    return alone(Free(name, counted=True))
+
+
+def alone(atom: Atom) -> Expr:
+    """An atom as a dimension."""
+    return Expr(((((atom, 1),), 1),))
 
 
 def free_name(dim: Dim) -> str | None:
@@ -133,7 +147,7 @@ def larger(one: Dim, other: Dim) -> Dim:
     if _never_negative(-difference):
         return other
     first, second = sorted((one, other), key=lambda dim: (isinstance(dim, int), str(dim)))
-    return _atom(Larger(_expr(first), second))
+    return alone(Larger(_expr(first), second))
 
 
 def smaller(one: Dim, other: Dim) -> Dim:
@@ -181,7 +195,7 @@ def replaced(dim: Dim, values: Mapping[str, Dim]) -> Dim:
 
     def value(atom: Atom) -> Dim:
         if isinstance(atom, Free):
-            return values.get(atom.name, _atom(atom))
+            return values.get(atom.name, alone(atom))
         if isinstance(atom, Quotient):
             return replaced(atom.top, values) // replaced(atom.bottom, values)
         return larger(replaced(atom.one, values), replaced(atom.other, values))
@@ -253,10 +267,6 @@ def _expr(dim: Dim) -> Expr:
     return _constant(dim) if isinstance(dim, int) else dim
 
 
-def _atom(atom: Atom) -> Expr:
-    return Expr(((((atom, 1),), 1),))
-
-
 @lru_cache(maxsize=1 << 16)
 def _order(monomial: Monomial) -> tuple[int, str]:
     """Higher degrees first, then alphabetical; the constant last."""
@@ -306,7 +316,7 @@ def _floor(top: Expr, bottom: Dim) -> Dim:
     if exact is not None:
         return exact
     if not isinstance(bottom, int) or bottom <= 0:
-        return _atom(Quotient(top, bottom))
+        return alone(Quotient(top, bottom))
     whole = _made({m: f // bottom for m, f in top.terms if m and f % bottom == 0})
     rest = _sum((m, f) for m, f in top.terms if not m or f % bottom)
     constant = dict(_terms(rest)).get((), 0)
@@ -329,14 +339,20 @@ def _nested(top: Expr, bottom: int) -> Dim:
     if common > 1:
         reduced = _made({m: f // common for m, f in inner}) + constant // common
         return reduced // (bottom // common)
-    return _atom(Quotient(top, bottom))
+    return alone(Quotient(top, bottom))
 
 
 def _never_negative(dim: Dim) -> bool:
-    """Whether ``dim`` is surely no less than zero, free dimensions being none either."""
+    """Whether ``dim`` is surely no less than zero: free dimensions are written as 1 and more."""
+    shifted = evaluate(dim, lambda atom: _more(atom) if isinstance(atom, Free) else alone(atom))
     return all(
-        factor >= 0 and all(_size(atom) for atom, _ in monomial) for monomial, factor in _terms(dim)
+        factor >= 0 and all(_size(atom) for atom, _ in monomial)
+        for monomial, factor in _terms(shifted)
     )
+
+
+def _more(atom: Free) -> Dim:
+    return alone(atom) if atom.counted else alone(atom) + 1
 
 
 def _size(atom: Atom) -> bool:

@@ -283,7 +283,7 @@ class Emit:
 
     def fresh(self) -> Dim:
         """A free dimension that only the data fix."""
-        return dims.free(self._build.unique(f"{self._prefix()}.size"))
+        return dims.counted(self._build.unique(f"{self._prefix()}.size"))
 
     def hole(self, axis: int) -> Dim:
         """A dimension that MXNet left to inference (0 in a legacy shape); its users fix it."""

@@ -56,7 +56,7 @@ def _term(op: Emit, monomial: Monomial, factor: int) -> Value:
 
 def _atom(op: Emit, atom: Atom) -> Value:
     if isinstance(atom, dims.Free):
-        return op.length(dims.free(atom.name))
+        return op.length(dims.alone(atom))
     if isinstance(atom, dims.Larger):
         return op.Max(op.length(atom.one), op.length(atom.other))
     return op.quotient(_length(op, atom.top), _length(op, atom.bottom))
