@@ -7,7 +7,7 @@ import asyncio
 import numpy as np
 import pytest
 from fakemodels import FakeLoad, export
-from unit.batching.fakes import row, signature_of, until
+from unit.batching.fakes import ManualLoop, row, run_manually, signature_of, until
 
 from gluonserve.dataplane import EXTENSIONS, DataPlane, InferRequest
 from gluonserve.errors import (
@@ -290,6 +290,35 @@ class TestCounting:
         (statistics,) = plane.statistics("net")
         assert (statistics.success.count, statistics.fail.count) == (1, 2)
         assert recorder.queue_rows == 0
+
+    @pytest.mark.parametrize(
+        ("seconds_left", "outcome"),
+        [(0.0, Outcome.TIMED_OUT), (0.005, Outcome.TIMED_OUT), (60.0, Outcome.CANCELLED)],
+        ids=["at the deadline", "a little before", "long before"],
+    )
+    def test_cancelled_at_its_deadline_is_timed_out(self, tmp_path, seconds_left, outcome) -> None:
+        export(tmp_path / "net")
+        load = FakeLoad(gated=True)
+        repository = Repository(tmp_path, load=load)
+
+        async def scenario(loop: ManualLoop) -> None:
+            await repository.load_all()
+            deadline = loop.time() + 100
+            plane = DataPlane(repository)
+            running = asyncio.create_task(plane.infer(ask(deadline=deadline)))
+            await until(lambda: load.executors["net"].leases_out == 1)
+            loop.now = deadline - seconds_left
+            running.cancel()
+            await asyncio.wait({running})
+            assert running.cancelled()
+            load.executors["net"].open_gate()
+            await repository.close(5)
+
+        run_manually(scenario)
+
+        recorder = repository.recorder("net")
+        assert recorder.refused[outcome] == 1
+        assert recorder.inflight == 0
 
     async def test_closed_plane_refuses(self, serving) -> None:
         plane, repository, _ = await serving("net")
