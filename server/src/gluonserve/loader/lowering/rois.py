@@ -191,7 +191,8 @@ def _bin_channels(outputs: int, pooled: int, group: int) -> np.ndarray:
     """The channel that each bin of each output reads, (1, outputs, pooled, pooled)."""
     part = np.minimum(np.arange(pooled) * group // pooled, group - 1)
     grid = part[:, None] * group + part[None, :]
-    return (np.arange(outputs).reshape(1, -1, 1, 1) * group * group + grid).astype(np.int64)
+    channels: np.ndarray = np.arange(outputs).reshape(1, -1, 1, 1) * group * group + grid
+    return channels.astype(np.int64)
 
 
 def _paired(op: Emit, row: Value, channel: np.ndarray, shape: tuple[Dim, ...]) -> Value:
@@ -228,16 +229,14 @@ def _interpolated(op: Emit, data: Value, row: Value, y: Value, x: Value) -> Valu
     batch, channels, height, width = data.shape
     elements = op.reshape(op.transpose(data, (0, 2, 3, 1)), (batch * height * width, channels))
     origin = op.Mul(_cell(op, row), op.scalar(height * width))
-    inside, ends = None, []
+    inside, ends, parts = [], [], []
     for place, size in ((y, height), (x, width)):
         limit = op.scalar(size, DType.FP32)
-        within = op.Not(op.Or(op.Less(place, -1.0), op.Greater(place, limit)))
-        inside = within if inside is None else op.And(inside, within)
+        inside.append(op.Not(op.Or(op.Less(place, -1.0), op.Greater(place, limit))))
         clamped = op.Min(op.Max(place, 0.0), op.scalar(size - 1, DType.FP32))
         low = op.Floor(clamped)
         near = op.cast(low, DType.INT64)
         ends.append((near, op.Min(op.Add(near, 1), op.scalar(size - 1)), op.Sub(clamped, low)))
-    total = None
     (top, bottom, down), (left, right, across) = ends
     for line, weight in ((top, op.Sub(1.0, down)), (bottom, down)):
         for spot, share in ((left, op.Sub(1.0, across)), (right, across)):
