@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from oracle import Network
 
+from gluonserve.loader.importing import InputHint, import_model
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -271,8 +273,9 @@ def test_what_a_loop_goes_through_and_what_a_branch_depends_on_is_not_batched() 
     looped, _ = mx.sym.contrib.foreach(lambda x, s: (x + s, x + s), data, state)
     branched = mx.sym.contrib.cond(mx.sym.sum(data) > 0, lambda: data + 1, lambda: data - 1)
 
-    through = Network(looped, {"data": drawn(0, 4, 3), "state": drawn(1, 3)}).imported
-    chosen = Network(branched, {"data": drawn(0, 4, 3)}).imported
+    shapes = {"data": InputHint(shape=(-1, 3)), "state": InputHint(shape=(3,))}
+    through = import_model(looped.tojson().encode(), inputs=shapes)
+    chosen = import_model(branched.tojson().encode(), inputs={"data": shapes["data"]})
 
     assert not through.signature.batchable
     assert not chosen.signature.batchable
