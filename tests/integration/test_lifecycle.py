@@ -49,9 +49,10 @@ class Served:
             name: int(port) for name, port in re.findall(r"(http|grpc|metrics) (\d+)", self.ready)
         }
 
-    def stop(self, number: int = signal.SIGTERM) -> list[dict]:
+    def stop(self, number: int = signal.SIGTERM, *, times: int = 1) -> list[dict]:
         """End it; its log."""
-        self.process.send_signal(number)
+        for _ in range(times):
+            self.process.send_signal(number)
         _, log = self.process.communicate(timeout=60)
         return [json.loads(line) for line in log.splitlines() if line.startswith("{")]
 
@@ -107,7 +108,8 @@ def test_answers_are_mxnets(served, samples) -> None:
     served.stop()
 
 
-def test_stopped_under_load_it_answers_or_refuses_everyone(served, samples) -> None:
+@pytest.mark.parametrize("times", [1, 5], ids=["one signal", "signal and its echoes"])
+def test_stopped_under_load_it_answers_or_refuses_everyone(served, samples, times) -> None:
     ends: queue.Queue = queue.Queue()
     goings = [threading.Event() for _ in range(8)]
     callers = [
@@ -118,7 +120,7 @@ def test_stopped_under_load_it_answers_or_refuses_everyone(served, samples) -> N
         caller.start()
     assert all(going.wait(timeout=30) for going in goings)
 
-    events = [entry["event"] for entry in served.stop()]
+    events = [entry["event"] for entry in served.stop(times=times)]
     for caller in callers:
         caller.join(timeout=30)
     outcomes = [ends.get_nowait() for _ in range(ends.qsize())]
@@ -132,6 +134,7 @@ def test_stopped_under_load_it_answers_or_refuses_everyone(served, samples) -> N
     assert served.process.returncode == 0
     assert events[-1] == "stopped"
     assert "batcher closed before it was empty" not in events
+    assert "stopping at once" not in events
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda one: one.name)

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from fakemodels import FakeLoad, export
 from grpc_health.v1 import health_pb2
-from unit.batching.fakes import row, until
+from structlog.testing import capture_logs
+from unit.batching.fakes import ManualLoop, row, run_manually, until
 
 from gluonserve.config import ServerSettings
 from gluonserve.dataplane import InferRequest
@@ -189,22 +190,41 @@ class TestSignals:
         assert load.closed == ["model"]
         assert "gluonserve is ready" in lines[-1]
 
-    async def test_second_one_ends_the_waiting(self, tmp_path) -> None:
+    @pytest.mark.parametrize(
+        ("number", "pause"),
+        [(signal.SIGTERM, 3.0), (signal.SIGINT, 0.25)],
+        ids=["SIGTERM", "SIGINT"],
+    )
+    def test_only_a_second_one_after_a_pause_ends_the_waiting(
+        self, tmp_path, number, pause
+    ) -> None:
         load, lines = FakeLoad(gated=True), []
-        server = Server(settings(export(tmp_path), exit_timeout_s=600), load=load)
-        serving = asyncio.create_task(serve(server, lines.append))
-        await until(lambda: bool(lines))
-        inside = asyncio.create_task(server.dataplane.infer(InferRequest("model", row(2.0))))
-        await until(lambda: load.executors["model"].leases_out == 1)
+        off = {"http_port": "off", "grpc_port": "off", "metrics_port": "off"}
+        chosen = settings(export(tmp_path), exit_timeout_s=600, **off)
 
-        os.kill(os.getpid(), signal.SIGTERM)
-        await until(lambda: not server.dataplane.ready())
-        os.kill(os.getpid(), signal.SIGTERM)
-        await asyncio.wait_for(serving, 20)
+        async def scenario(loop: ManualLoop) -> None:
+            server = Server(chosen, load=load)
+            serving = asyncio.create_task(serve(server, lines.append))
+            await until(lambda: bool(lines))
+            inside = asyncio.create_task(server.dataplane.infer(InferRequest("model", row(2.0))))
+            await until(lambda: load.executors["model"].leases_out == 1)
 
-        with pytest.raises(ServerNotReady):
-            await inside
-        load.executors["model"].open_gate()
+            with capture_logs() as log:
+                os.kill(os.getpid(), signal.SIGTERM)
+                await until(lambda: not server.dataplane.ready())
+                await loop.advance(pause * 0.9)
+                os.kill(os.getpid(), number)
+                await until(lambda: any(one["event"] == "stopping already" for one in log))
+                assert not inside.done()
+                await loop.advance(pause * 0.2)
+                os.kill(os.getpid(), number)
+                await serving
+
+            with pytest.raises(ServerNotReady):
+                await inside
+            load.executors["model"].open_gate()
+
+        run_manually(scenario)
 
     async def test_while_loading_is_heard(self, tmp_path) -> None:
         gate, lines = threading.Event(), []

@@ -28,7 +28,7 @@ from gluonserve.rest.pages import health_pages, metrics_pages
 from gluonserve.rest.server import HttpServer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from types import FrameType
 
     from typing_extensions import Self
@@ -42,7 +42,8 @@ log = get_logger(__name__)
 
 _CROSSING_SECONDS = 0.25
 """How long refusals are still answered: gRPC would cancel what crosses its closing on the wire."""
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_PAUSES_S: Mapping[signal.Signals, float] = {signal.SIGINT: 0.25, signal.SIGTERM: 3.0}
+"""What we listen for, and how long after the first one another is no echo of it."""
 
 
 class Server:
@@ -176,7 +177,10 @@ def run(settings: ServerSettings, *, announce: Callable[[str], None] = print) ->
 
 
 async def serve(server: Server, announce: Callable[[str], None] = print) -> None:
-    """Start, wait for a signal, stop; a second signal fails what is left, a third kills."""
+    """Start, wait for a signal, stop; one more in earnest fails what is left, a third kills.
+
+    Supervisors often send one signal twice, to a process and to its group: that is still one.
+    """
     with _Signals() as signals:
         await server.start()
         log.info("listening", host=server.settings.host, **server.ports)
@@ -197,9 +201,9 @@ async def serve(server: Server, announce: Callable[[str], None] = print) -> None
 
 
 async def _stop(server: Server, signals: _Signals) -> None:
-    """Stop in order, or at once if another signal comes."""
+    """Stop in order, or at once if somebody insists."""
     stopping = asyncio.create_task(server.stop())
-    again = asyncio.create_task(signals.next())
+    again = asyncio.create_task(signals.insisting())
     await asyncio.wait({stopping, again}, return_when=asyncio.FIRST_COMPLETED)
     again.cancel()
     if stopping.done():
@@ -219,13 +223,13 @@ class _Signals:
     """
 
     def __init__(self) -> None:
-        self._came: asyncio.Queue[int] = asyncio.Queue()
+        self._came: asyncio.Queue[signal.Signals] = asyncio.Queue()
         self._before: dict[signal.Signals, Callable[[int, FrameType | None], Any] | int | None] = {}
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
             loop = asyncio.get_running_loop()
-            for number in _SIGNALS:
+            for number in _PAUSES_S:
                 self._before[number] = signal.getsignal(number)
                 loop.add_signal_handler(number, self._came.put_nowait, number)
         return self
@@ -233,9 +237,19 @@ class _Signals:
     def __exit__(self, *_: object) -> None:
         self.restore()
 
-    async def next(self) -> int:
+    async def next(self) -> signal.Signals:
         """Wait for a signal."""
         return await self._came.get()
+
+    async def insisting(self) -> None:
+        """Wait for another signal that is no echo of the one before."""
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        while True:
+            number = await self.next()
+            if clock() - began >= _PAUSES_S[number]:
+                return
+            log.info("stopping already", signal=number.name)
 
     def restore(self) -> None:
         """Give signals back to whom they belonged."""
