@@ -63,15 +63,15 @@ def _register(name: str, compute: Reduction) -> None:
         return compute(op, data, over(data, axis, exclude=exclude), keepdims)
 
 
-def _extreme(op_type: str) -> Reduction:
+def extreme(op_type: str) -> Reduction:
     """The largest or smallest; NaN among floating-point numbers wins, which engines overlook."""
 
     def compute(op: Emit, data: Value, axes: Sequence[int], keep: bool) -> Value:
-        extreme = reduced(op, op_type, data, axes, keep=keep)
+        most = reduced(op, op_type, data, axes, keep=keep)
         if not data.is_float or not axes:
-            return extreme
+            return most
         stray = op.Where(op.IsNaN(data), data, op.scalar(0.0, data.dtype))
-        return op.Add(extreme, reduced(op, "ReduceSum", stray, axes, keep=keep))
+        return op.Add(most, reduced(op, "ReduceSum", stray, axes, keep=keep))
 
     return compute
 
@@ -100,8 +100,8 @@ def _ignoring_nan(op_type: str, neutral: float) -> Reduction:
 
 _register("sum", _plain("ReduceSum"))
 _register("prod", _plain("ReduceProd"))
-_register("max", _extreme("ReduceMax"))
-_register("min", _extreme("ReduceMin"))
+_register("max", extreme("ReduceMax"))
+_register("min", extreme("ReduceMin"))
 _register("mean", mean)
 _register("nansum", _ignoring_nan("ReduceSum", 0.0))
 _register("nanprod", _ignoring_nan("ReduceProd", 1.0))
@@ -162,7 +162,7 @@ def topk(
     dtype: IndexType = "float32",
 ) -> tuple[Value, ...]:
     """``TopK``, sorted; less than one means all; of equal elements the first come first."""
-    flat, at = _flat(op, data, axis)
+    flat, at = flattened(op, data, axis)
     count = k if k >= 1 else flat.shape[at]
     values, places = sorted_along(op, flat, at, op.length(count), ascending=is_ascend)
     if ret_typ == "mask":
@@ -183,7 +183,7 @@ def argsort(
     dtype: IndexType = "float32",
 ) -> Value:
     """Positions in order; equal elements keep theirs."""
-    flat, at = _flat(op, data, axis)
+    flat, at = flattened(op, data, axis)
     _, places = sorted_along(op, flat, at, op.length(flat.shape[at]), ascending=is_ascend)
     return op.cast(places, DType.of(np.dtype(dtype)))
 
@@ -191,7 +191,7 @@ def argsort(
 @OPS.lowers("sort")
 def sort(op: Emit, data: Value, *, axis: int | None = -1, is_ascend: bool = True) -> Value:
     """Elements in order."""
-    flat, at = _flat(op, data, axis)
+    flat, at = flattened(op, data, axis)
     return sorted_along(op, flat, at, op.length(flat.shape[at]), ascending=is_ascend)[0]
 
 
@@ -205,19 +205,23 @@ def sorted_along(
     return op.cast(values, data.dtype), places
 
 
-def _flat(op: Emit, data: Value, axis: int | None) -> tuple[Value, int]:
+def flattened(op: Emit, data: Value, axis: int | None) -> tuple[Value, int]:
+    """The data and an axis of it counted from the front; without one flattened, and axis 0."""
     if axis is None:
         return op.reshape(data, (dims.product(data.shape),)), 0
     return data, data.axis(axis)
 
 
-def _arg(op: Emit, op_type: str, data: Value, axis: int | None, *, keep: bool) -> Value:
-    """A NaN counts as the most extreme of all."""
-    flat, at = _flat(op, data, axis)
+def places_of(op: Emit, op_type: str, data: Value, axis: int | None, *, keep: bool) -> Value:
+    """The first of the most extreme along an axis, int64; a NaN is more so than any number."""
+    flat, at = flattened(op, data, axis)
     if data.is_float:
         most = float("inf") if op_type == "ArgMax" else float("-inf")
         flat = op.Where(op.IsNaN(flat), op.scalar(most, data.dtype), flat)
     places = op.node(op_type, flat, axis=at, keepdims=int(keep))[0]
-    if axis is None and keep:
-        places = op.reshape(places, (1,) * data.rank)
+    return op.reshape(places, (1,) * data.rank) if axis is None and keep else places
+
+
+def _arg(op: Emit, op_type: str, data: Value, axis: int | None, *, keep: bool) -> Value:
+    places = places_of(op, op_type, data, axis, keep=keep)
     return at_least_one(op, op.cast(places, data.dtype))
