@@ -52,6 +52,14 @@ class _Calibrated:
         return unit(op, self.kind, self.low, self.high)
 
 
+@dataclass(frozen=True, slots=True)
+class _Summand:
+    """What is added to a convolution, and the type in which it came."""
+
+    real: Value
+    dtype: DType
+
+
 @OPS.lowers("_sg_mkldnn_conv", ignoring=("num_args", "dedup_subgraph"))
 def fused_convolution(
     op: Emit,
@@ -80,22 +88,23 @@ def fused_convolution(
     if with_bn:
         norm = _attributes(nodes, "BatchNorm")
         kernel, offset = _normalised(kernel, offset, [next(given) for _ in range(4)], norm)
-    summand = next(given) if with_sum else None
+    added = next(given) if with_sum else None
     step = unit(op, data.dtype, next(given), next(given))
-    other = None
-    if summand is not None:
-        other = dequantized(op, summand, unit(op, summand.dtype, next(given), next(given)))
+    summand = None
+    if added is not None:
+        real = dequantized(op, added, unit(op, added.dtype, next(given), next(given)))
+        summand = _Summand(real, added.dtype)
     acts = [node for node in nodes if node.op in ("Activation", "LeakyReLU", "clip")]
     inner, outer = _placed(
         acts, before=with_act or with_relu, after=with_postsum_act or with_postsum_relu
     )
     work = _Convolution(data, step, kernel, offset, layer)
     if min_calib_range is None or max_calib_range is None:
-        return work.whole(op, inner, other, outer)
+        return work.whole(op, inner, summand, outer)
     last = outer if with_sum else inner
     kind = DType.UINT8 if last is not None and _non_negative(last) else DType.INT8
     ends = _Calibrated(known(op, min_calib_range), known(op, max_calib_range), kind)
-    return work.calibrated(op, ends, inner, other, outer)
+    return work.calibrated(op, ends, inner, summand, outer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +122,7 @@ class _Convolution:
         op: Emit,
         ends: _Calibrated,
         inner: Node | None,
-        other: Value | None,
+        summand: _Summand | None,
         outer: Node | None,
     ) -> tuple[Value, Value, Value]:
         """In 8 bits, activations and sum before the one rounding."""
@@ -125,13 +134,14 @@ class _Convolution:
         real = op.Conv(dequantized(op, self.data, self.step), kernel, bias, **self._windows())
         step = ends.step(op)
         real = _activated(op, real, inner, step)
-        if other is not None:
-            real = op.Add(real, other)
+        if summand is not None:
+            real = op.Add(real, summand.real)
         real = _activated(op, real, outer, step)
-        return quantized(op, real, step, ends.kind), ends.low, ends.high
+        kept = ends.kind if summand is None else summand.dtype
+        return _stored_as(op, real, step, kept, ends.kind), ends.low, ends.high
 
     def whole(
-        self, op: Emit, inner: Node | None, other: Value | None, outer: Node | None
+        self, op: Emit, inner: Node | None, summand: _Summand | None, outer: Node | None
     ) -> tuple[Value, Value, Value]:
         """In 32 bits, without any rounding but the bias's."""
         weights = weighing.together(self.kernel)
@@ -142,8 +152,8 @@ class _Convolution:
             total = op.Add(total, op.reshape(bias, (len(self.kernel), *behind)))
         worth = op.Mul(self.step, op.const(weights.units.reshape(())))
         total = _activated_whole(op, total, inner)
-        if other is not None:
-            total = op.Add(total, op.cast(op.Round(op.Div(other, worth)), DType.INT32))
+        if summand is not None:
+            total = op.Add(total, op.cast(op.Round(op.Div(summand.real, worth)), DType.INT32))
         total = _activated_whole(op, total, outer)
         top = _top(op, self.data, self.step, weights)
         return total, op.Neg(top), top
@@ -333,6 +343,21 @@ def _activated(op: Emit, real: Value, node: Node | None, step: Value) -> Value:
     if _scale_free(node):
         return _applied(op, real, node)
     return op.Mul(_applied(op, op.Div(real, step), node), step)
+
+
+def _stored_as(op: Emit, real: Value, step: Value, kept: DType, kind: DType) -> Value:
+    """Steps as MXNet leaves them: it adds in the summand's memory, and so in the summand's type.
+
+    Where the answer is said to be of the other type its bits are read as that.
+    """
+    if kept is kind:
+        return quantized(op, real, step, kind)
+    steps = op.cast(quantized(op, real, step, kept), DType.INT32)
+    if kept is DType.UINT8:
+        wrapped = op.Sub(steps, op.Mul(op.cast(op.Greater(steps, 127), DType.INT32), 256))
+    else:
+        wrapped = op.Add(steps, op.Mul(op.cast(op.Less(steps, 0), DType.INT32), 256))
+    return op.cast(wrapped, kind)
 
 
 def _scale_free(node: Node) -> bool:

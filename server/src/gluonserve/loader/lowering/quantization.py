@@ -92,6 +92,7 @@ def quantize_v2(
         low = op.reshape(op.ReduceMin(data, keepdims=0), (1,))
         high = op.reshape(op.ReduceMax(data, keepdims=0), (1,))
     steps = quantized(op, data, unit(op, kind, low, high), kind)
+    steps = _highest_of_nothing(op, steps, data, op.Squeeze(span(op, low, high), [0]))
     return (steps, *_ends(op, kind, low, high))
 
 
@@ -104,13 +105,11 @@ def quantize(
     *,
     out_type: Literal["int8", "uint8"] = "uint8",
 ) -> tuple[Value, Value, Value]:
-    """Scales by 127 or 255, not by half a step more; in an empty range all is the highest."""
+    """Scales by 127 or 255, not by half a step more."""
     kind = _kind(out_type, None)
     magnitude = op.Squeeze(span(op, min_range, max_range), [0])
     steps = quantized(op, data, op.Div(magnitude, EXACT_LEVELS[kind]), kind)
-    if magnitude.constant is None or not magnitude.constant:
-        highest = op.scalar(int(EXACT_LEVELS[kind]), kind)
-        steps = op.Where(op.Equal(magnitude, 0.0), highest, steps)
+    steps = _highest_of_nothing(op, steps, data, magnitude)
     return (steps, *_ends(op, kind, min_range, max_range))
 
 
@@ -174,6 +173,14 @@ def _kind(out_type: str, calibrated_low: float | None) -> DType:
     if out_type == "auto":
         out_type = "uint8" if calibrated_low is not None and calibrated_low >= 0 else "int8"
     return DType.UINT8 if out_type == "uint8" else DType.INT8
+
+
+def _highest_of_nothing(op: Emit, steps: Value, data: Value, magnitude: Value) -> Value:
+    """Where an int8 range is empty MXNet stores a zero as the highest step: it was 0 / 0."""
+    if steps.dtype is not DType.INT8 or (magnitude.constant is not None and magnitude.constant):
+        return steps
+    nothing = op.And(op.Equal(magnitude, 0.0), op.Equal(data, 0.0))
+    return op.Where(nothing, op.scalar(127, DType.INT8), steps)
 
 
 def _ends(op: Emit, kind: DType, low: Value, high: Value) -> tuple[Value, Value]:
