@@ -23,7 +23,7 @@ OPS = OpTable()
 def im2col(
     op: Emit, data: Value, *, kernel: Dims, stride: Dims = (), dilate: Dims = (), pad: Dims = ()
 ) -> Value:
-    """Windows as columns: a convolution in which each tap of each channel is a filter of its own."""
+    """Windows as columns: a convolution in which each tap of a channel is a filter."""
     rank, area = len(kernel), prod(kernel)
     channels = op.static(data.shape[1], "the number of channels")
     taps = np.tile(np.eye(area), (channels, 1)).reshape(channels * area, 1, *kernel)

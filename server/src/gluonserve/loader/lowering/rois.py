@@ -49,20 +49,16 @@ def roi_align(
     """``RoiAlign``; regions of a row below 0 are 0; ``aligned`` shifts by half an element."""
     places = op.cast(rois, DType.FP32)
     height, width = pooled_size * (2 if len(pooled_size) == 1 else 1)
-    if rois.shape[1] == 4:
-        row, missing = op.filled(0, (rois.shape[0],), DType.INT64), None
-    else:
-        row, missing = _rows(op, places, data.shape[0])
-        places = columns(op, places, 1, 4)
+    row, missing = _rows(op, places, data.shape[0])
     pooled = op.RoiAlign(
-        op.cast(data, DType.FP32), places, row, output_height=height, output_width=width,
+        op.cast(data, DType.FP32), columns(op, places, 1, 4), row,
+        output_height=height, output_width=width,
         sampling_ratio=max(sample_ratio, 0), spatial_scale=spatial_scale,
         coordinate_transformation_mode="half_pixel" if aligned else "output_half_pixel",
     )  # fmt: skip
     if position_sensitive:
         pooled = _by_position(op, pooled, height, width)
-    cleared = pooled if missing is None else _cleared(op, pooled, missing)
-    return op.cast(cleared, data.dtype)
+    return op.cast(_cleared(op, pooled, missing), data.dtype)
 
 
 @OPS.lowers("_contrib_PSROIPooling")
@@ -177,14 +173,33 @@ def _running_sums(op: Emit, data: Value) -> Value:
 
 
 def _bins(op: Emit, start: Value, stop: Value, count: int, size: Dim) -> tuple[Value, Value]:
-    """Where the bins of each region begin and end on an axis, (R, count), inside it."""
-    width = op.Div(op.Max(op.Sub(stop, start), float(np.float32(0.1))), float(count))
+    """Where the bins of each region begin and end on an axis, (R, count), inside it.
+
+    Where engines round a product and a sum in one they miss edges that are whole; a maximum that
+    changes nothing keeps them from it.
+    """
+    extent = op.Max(op.Sub(stop, start), float(np.float32(0.1)))
+    width = _quotient(op, extent, count)
     numbers = np.arange(count + 1, dtype=np.float32).reshape(1, -1)
-    edges = op.Add(op.Mul(op.unsqueeze(width, 1), numbers), op.unsqueeze(start, 1))
+    steps = op.Max(op.Mul(op.unsqueeze(width, 1), numbers), 0.0)
+    edges = op.Add(steps, op.unsqueeze(start, 1))
     begins, ends = op.Floor(op.slice(edges, 1, 0, count)), op.Ceil(op.slice(edges, 1, 1, None))
     last = op.scalar(size)
     one, other = (op.Min(op.Max(op.cast(e, DType.INT64), 0), last) for e in (begins, ends))
     return one, other
+
+
+def _quotient(op: Emit, value: Value, count: int) -> Value:
+    """The correctly rounded quotient: engines may multiply by a reciprocal instead.
+
+    What is missing is computed exactly, with the quotient split so that its products are.
+    """
+    near = op.Div(value, float(count))
+    high = op.Mul(op.Floor(op.Mul(near, 1024.0)), 1 / 1024)
+    rest = op.Sub(
+        op.Sub(value, op.Mul(high, float(count))), op.Mul(op.Sub(near, high), float(count))
+    )
+    return op.Add(near, op.Div(rest, float(count)))
 
 
 def _bin_channels(outputs: int, pooled: int, group: int) -> np.ndarray:
@@ -229,7 +244,7 @@ def _interpolated(op: Emit, data: Value, row: Value, y: Value, x: Value) -> Valu
     batch, channels, height, width = data.shape
     elements = op.reshape(op.transpose(data, (0, 2, 3, 1)), (batch * height * width, channels))
     origin = op.Mul(_cell(op, row), op.scalar(height * width))
-    inside, ends, parts = [], [], []
+    inside, ends = [], []
     for place, size in ((y, height), (x, width)):
         limit = op.scalar(size, DType.FP32)
         inside.append(op.Not(op.Or(op.Less(place, -1.0), op.Greater(place, limit))))
@@ -237,12 +252,12 @@ def _interpolated(op: Emit, data: Value, row: Value, y: Value, x: Value) -> Valu
         low = op.Floor(clamped)
         near = op.cast(low, DType.INT64)
         ends.append((near, op.Min(op.Add(near, 1), op.scalar(size - 1)), op.Sub(clamped, low)))
+    parts: list[Value] = []
     (top, bottom, down), (left, right, across) = ends
     for line, weight in ((top, op.Sub(1.0, down)), (bottom, down)):
         for spot, share in ((left, op.Sub(1.0, across)), (right, across)):
             place = op.Add(op.Add(op.Mul(line, op.scalar(width)), spot), origin)
-            part = op.Mul(
-                op.Gather(elements, place, axis=0), op.unsqueeze(op.Mul(weight, share), 3)
-            )
-            total = part if total is None else op.Add(total, part)
-    return op.Mul(total, op.unsqueeze(op.cast(inside, DType.FP32), 3))
+            part = op.unsqueeze(op.Mul(weight, share), 3)
+            parts.append(op.Mul(op.Gather(elements, place, axis=0), part))
+    total = op.Add(op.Add(parts[0], parts[1]), op.Add(parts[2], parts[3]))
+    return op.Mul(total, op.unsqueeze(op.cast(op.And(*inside), DType.FP32), 3))
