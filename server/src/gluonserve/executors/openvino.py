@@ -207,18 +207,23 @@ class _Slot:
         self.memory = {spec.name: InputMemory(spec) for spec in signature.inputs}
         self._compiled: openvino.CompiledModel | None = None
         self._request: openvino.InferRequest | None = None
+        self._read: frozenset[str] = frozenset()
         self._bound: dict[str, np.ndarray] = {}
 
     def bind(
         self, compiled: openvino.CompiledModel, inputs: Mapping[str, np.ndarray]
     ) -> openvino.InferRequest:
-        """The request with these arrays as its inputs; does nothing when they already are."""
+        """The request with these arrays as its inputs; does nothing when they already are.
+
+        OpenVINO drops an input of which only the shape is read once that is known.
+        """
         request = self._request
         if request is None or self._compiled is not compiled:
             request, self._compiled, self._bound = compiled.create_infer_request(), compiled, {}
             self._request = request
+            self._read = frozenset().union(*(port.names for port in compiled.inputs))
         for name, array in inputs.items():
-            if self._bound.get(name) is not array:
+            if self._bound.get(name) is not array and name in self._read:
                 self._bound.pop(name, None)
                 request.set_tensor(name, openvino.Tensor(array, shared_memory=True))
                 self._bound[name] = array
