@@ -1,0 +1,202 @@
+"""Matrix products, diagonals and triangles of MXNet's ``linalg`` family."""
+
+from __future__ import annotations
+
+from math import isqrt
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gluonserve.errors import InvalidModel
+from gluonserve.loader.lowering.table import OpTable
+
+if TYPE_CHECKING:
+    from gluonserve.loader.lowering.emit import Emit
+    from gluonserve.loader.lowering.values import Value
+
+OPS = OpTable()
+
+
+@OPS.lowers("_linalg_gemm")
+def gemm(
+    op: Emit,
+    A: Value,  # noqa: N803 - MXNet's names
+    B: Value,  # noqa: N803
+    C: Value,  # noqa: N803
+    *,
+    transpose_a: bool = False,
+    transpose_b: bool = False,
+    alpha: float = 1.0,
+    beta: float = 1.0,
+    axis: int = -2,
+) -> Value:
+    """``alpha`` * A B + ``beta`` * C."""
+    product = _product(op, A, B, transpose_a, transpose_b, alpha, axis)
+    op.same_shape(product, C, what="gemm")
+    return op.Add(product, scaled(op, C, beta))
+
+
+@OPS.lowers("_linalg_gemm2")
+def gemm2(
+    op: Emit,
+    A: Value,  # noqa: N803
+    B: Value,  # noqa: N803
+    *,
+    transpose_a: bool = False,
+    transpose_b: bool = False,
+    alpha: float = 1.0,
+    axis: int = -2,
+) -> Value:
+    """``alpha`` * A B; rows lie along ``axis``, columns always along the last one."""
+    return _product(op, A, B, transpose_a, transpose_b, alpha, axis)
+
+
+@OPS.lowers("_linalg_syrk")
+def syrk(op: Emit, A: Value, *, transpose: bool = False, alpha: float = 1.0) -> Value:  # noqa: N803
+    """``alpha`` * A A^T, or A^T A where ``transpose``."""
+    turned = transposed(op, A)
+    product = op.MatMul(turned, A) if transpose else op.MatMul(A, turned)
+    return scaled(op, product, alpha)
+
+
+@OPS.lowers("_linalg_trmm")
+def trmm(
+    op: Emit,
+    A: Value,  # noqa: N803
+    B: Value,  # noqa: N803
+    *,
+    transpose: bool = False,
+    rightside: bool = False,
+    lower: bool = True,
+    alpha: float = 1.0,
+) -> Value:
+    """A product with a triangle; what lies outside of it in A plays no part."""
+    triangle = op.Trilu(A, upper=0 if lower else 1)
+    if transpose:
+        triangle = transposed(op, triangle)
+    product = op.MatMul(B, triangle) if rightside else op.MatMul(triangle, B)
+    return scaled(op, product, alpha)
+
+
+@OPS.lowers("_linalg_sumlogdiag")
+def sumlogdiag(op: Emit, A: Value) -> Value:  # noqa: N803
+    """The logarithm of a triangle's determinant; of a single matrix, shape (1,)."""
+    logs = op.Log(diagonal(op, A, 0))
+    total = op.ReduceSum(logs, [-1], keepdims=0)
+    return total if total.rank or op.np_shape else op.reshape(total, (1,))
+
+
+@OPS.lowers("_linalg_extractdiag")
+def extractdiag(op: Emit, A: Value, *, offset: int = 0) -> Value:  # noqa: N803
+    """One diagonal of each matrix."""
+    return diagonal(op, A, offset)
+
+
+@OPS.lowers("_linalg_makediag")
+def makediag(op: Emit, A: Value, *, offset: int = 0) -> Value:  # noqa: N803
+    """Matrices that are zero beside one diagonal."""
+    size = op.static(A.shape[-1], "how long the diagonal is")
+    return _spread(op, A, np.diag(np.ones(size, np.bool_), offset))
+
+
+@OPS.lowers("_linalg_extracttrian")
+def extracttrian(op: Emit, A: Value, *, offset: int = 0, lower: bool = True) -> Value:  # noqa: N803
+    """One triangle of each matrix, row by row, as a vector."""
+    size = op.static(A.shape[-1], "how large the matrices are")
+    places = np.flatnonzero(_triangle(size, offset, lower=lower))
+    flat = op.reshape(A, (*A.shape[:-2], size * size))
+    return op.Gather(flat, op.const(places.astype(np.int64)), axis=flat.rank - 1)
+
+
+@OPS.lowers("_linalg_maketrian")
+def maketrian(op: Emit, A: Value, *, offset: int = 0, lower: bool = True) -> Value:  # noqa: N803
+    """The reverse of ``_linalg_extracttrian``; zero beside the triangle."""
+    count = op.static(A.shape[-1], "how many elements the triangle has")
+    size = (isqrt(8 * count + 1) - 1) // 2 + abs(offset)
+    mask = _triangle(size, offset, lower=lower)
+    if mask.sum() != count:
+        raise InvalidModel(f"{count} elements make no triangle with offset {offset}")
+    return _spread(op, A, mask)
+
+
+@OPS.lowers("khatri_rao", ignoring=("num_args",))
+def khatri_rao(op: Emit, *args: Value) -> Value:
+    """Products of rows with rows, column by column."""
+    result, *others = args
+    for other in others:
+        columns = op.equate(result.shape[1], other.shape[1], "columns of khatri_rao")
+        product = op.Mul(op.unsqueeze(result, 1), op.unsqueeze(other, 0))
+        result = op.reshape(product, (result.shape[0] * other.shape[0], columns))
+    return result
+
+
+@OPS.lowers("diag")
+def diag(op: Emit, data: Value, *, k: int = 0, axis1: int = 0, axis2: int = 1) -> Value:
+    """A diagonal of a plane, on the last axis; of a vector, the matrix that has it there."""
+    if data.rank == 1:
+        size = op.static(data.shape[0], "how long the diagonal is")
+        return _spread(op, data, np.diag(np.ones(size, np.bool_), k))
+    plane = (data.axis(axis1), data.axis(axis2))
+    others = [at for at in range(data.rank) if at not in plane]
+    return diagonal(op, op.transpose(data, (*others, *plane)), k)
+
+
+def scaled(op: Emit, value: Value, factor: float) -> Value:
+    """``value`` times a number."""
+    return value if factor == 1 else op.Mul(value, factor)
+
+
+def transposed(op: Emit, value: Value) -> Value:
+    """Matrices with rows and columns exchanged."""
+    return op.transpose(value, (*range(value.rank - 2), value.rank - 1, value.rank - 2))
+
+
+def diagonal(op: Emit, matrices: Value, offset: int) -> Value:
+    """One diagonal of each matrix, on the last axis."""
+    rows = op.static(matrices.shape[-2], "how many rows the matrices have")
+    columns = op.static(matrices.shape[-1], "how many columns the matrices have")
+    count = min(rows + min(offset, 0), columns - max(offset, 0))
+    if count < 0:
+        raise InvalidModel(f"no diagonal {offset} in {rows} x {columns}")
+    first = offset if offset >= 0 else -offset * columns
+    places = first + np.arange(count, dtype=np.int64) * (columns + 1)
+    flat = op.reshape(matrices, (*matrices.shape[:-2], rows * columns))
+    return op.Gather(flat, op.const(places), axis=flat.rank - 1)
+
+
+def _product(
+    op: Emit, one: Value, other: Value, turn_one: bool, turn_other: bool, alpha: float, axis: int
+) -> Value:
+    rows = one.axis(axis)
+    moved = rows != one.rank - 2
+    if moved:
+        order = (*(at for at in range(one.rank - 1) if at != rows), rows, one.rank - 1)
+        one, other = op.transpose(one, order), op.transpose(other, order)
+    for a, b in zip(one.shape[:-2], other.shape[:-2], strict=True):
+        op.equate(a, b, f"products of {one.shape} and {other.shape}")
+    left = transposed(op, one) if turn_one else one
+    right = transposed(op, other) if turn_other else other
+    product = scaled(op, op.MatMul(left, right), alpha)
+    if not moved:
+        return product
+    back = list(range(one.rank - 2))
+    back.insert(rows, one.rank - 2)
+    return op.transpose(product, (*back, one.rank - 1))
+
+
+def _triangle(size: int, offset: int, *, lower: bool) -> np.ndarray:
+    """Where the triangle lies: with an offset, always the one on that side of the diagonal."""
+    ones = np.ones((size, size), np.bool_)
+    below = lower if offset == 0 else offset < 0
+    return np.tril(ones, offset) if below else np.triu(ones, offset)
+
+
+def _spread(op: Emit, values: Value, mask: np.ndarray) -> Value:
+    """Vectors laid into zero matrices where ``mask`` holds, row by row."""
+    count = int(mask.sum())
+    places = np.full(mask.size, count, np.int64)
+    places[mask.reshape(-1)] = np.arange(count)
+    zero = op.filled(0, (*values.shape[:-1], 1), values.dtype)
+    flat = op.Concat(values, zero, axis=values.rank - 1)
+    laid = op.Gather(flat, op.const(places), axis=values.rank - 1)
+    return op.reshape(laid, (*values.shape[:-1], *(int(size) for size in mask.shape)))
