@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from oracle import Operator
+from oracle import Network, Operator
 
 pytestmark = pytest.mark.mxnet
 
@@ -112,3 +112,47 @@ def test_batch_dot(turned: tuple[bool, bool]) -> None:
 
     operator.check()
     operator.check({"lhs": drawn(2, 3, *left), "rhs": drawn(3, 3, *right)})
+
+
+def test_attention_that_mxnet_fused_for_its_cpu() -> None:
+    import mxnet as mx  # noqa: PLC0415
+
+    data = mx.sym.var("data")
+    scores = mx.sym.softmax(mx.sym.contrib.interleaved_matmul_selfatt_qk(data, heads=2))
+    answer = mx.sym.contrib.interleaved_matmul_selfatt_valatt(data, scores, heads=2)
+    network = Network(answer.get_backend_symbol("MKLDNN"), {"data": drawn(0, 5, 2, 24)})
+
+    assert "_sg_mkldnn_selfatt_qk" in network.symbol.tojson()
+    network.check()
+    network.check({"data": drawn(1, 3, 4, 24)})
+
+
+def test_attention_in_int8() -> None:
+    import mxnet as mx  # noqa: PLC0415
+    from mxnet.contrib.quantization import quantize_model  # noqa: PLC0415
+
+    shape = (5, 2, 8)
+    data = mx.sym.var("data")
+    weights = {"in_weight": drawn(1, 24, 8), "out_weight": drawn(2, 8, 8)}
+    joined = mx.sym.FullyConnected(
+        data, mx.sym.var("in_weight"), no_bias=True, num_hidden=24, flatten=False, name="in"
+    )
+    scores = mx.sym.softmax(mx.sym.contrib.interleaved_matmul_selfatt_qk(joined, heads=2))
+    answer = mx.sym.contrib.interleaved_matmul_selfatt_valatt(joined, scores, heads=2)
+    head = mx.sym.FullyConnected(
+        answer, mx.sym.var("out_weight"), no_bias=True, num_hidden=8, flatten=False, name="out"
+    )
+    shown = mx.io.NDArrayIter(mx.nd.array(drawn(3, *shape)), batch_size=shape[0])
+    quantised, stored, _ = quantize_model(
+        head.get_backend_symbol("MKLDNN_QUANTIZE"),
+        {name: mx.nd.array(array) for name, array in weights.items()}, {}, label_names=None,
+        calib_mode="naive", calib_data=shown, num_calib_examples=shape[0],
+        quantized_dtype="auto", logger=None,
+    )  # fmt: skip
+    symbol = quantised.get_backend_symbol("MKLDNN_QUANTIZE")
+    known = {name: array.asnumpy() for name, array in stored.items()}
+    network = Network(symbol, {"data": drawn(4, *shape)}, known)
+
+    assert '"quantized": "True"' in symbol.tojson()
+    for seed in range(5):
+        network.check({"data": drawn(seed, *shape)})

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gluonserve.errors import InvalidModel, UnsupportedModel
+from gluonserve.loader.lowering.quantization import dequantized, known, unit
+from gluonserve.loader.lowering.quantization import quantized as in_steps
 from gluonserve.loader.lowering.table import OpTable
 from gluonserve.tensors import DType
 
@@ -45,33 +47,43 @@ def encdec_valatt(op: Emit, keys_values: Value, attention: Value, *, heads: int)
     return _weighted(op, _apart(op, keys_values, heads, 2)[1], attention, heads)
 
 
-@OPS.lowers("_sg_mkldnn_selfatt_qk", ignoring=("min_calib_range", "max_calib_range"))
+@OPS.lowers("_sg_mkldnn_selfatt_qk")
 def fused_selfatt_qk(
     op: Emit,
     queries_keys_values: Value,
-    *ranges: Value,
+    *ends: Value,
     heads: int,
     quantized: bool = False,
     enable_float_output: bool = False,
-) -> Value:
-    """As ``_contrib_interleaved_matmul_selfatt_qk``; in int8 it is refused."""
-    _not_quantized(quantized or enable_float_output or bool(ranges))
-    return selfatt_qk(op, queries_keys_values, heads=heads)
+    min_calib_range: float | None = None,
+    max_calib_range: float | None = None,
+) -> tuple[Value, ...]:
+    """As ``_contrib_interleaved_matmul_selfatt_qk``; of int8 the products of real numbers."""
+    if not quantized:
+        return (selfatt_qk(op, queries_keys_values, heads=heads),)
+    joined = _real(op, queries_keys_values, *ends)
+    real = selfatt_qk(op, joined, heads=heads)
+    return _answer(op, real, min_calib_range, max_calib_range, as_float=enable_float_output)
 
 
-@OPS.lowers("_sg_mkldnn_selfatt_valatt", ignoring=("min_calib_range", "max_calib_range"))
+@OPS.lowers("_sg_mkldnn_selfatt_valatt")
 def fused_selfatt_valatt(
     op: Emit,
     queries_keys_values: Value,
     attention: Value,
-    *ranges: Value,
+    *ends: Value,
     heads: int,
     quantized: bool = False,
     enable_float_output: bool = False,
-) -> Value:
-    """As ``_contrib_interleaved_matmul_selfatt_valatt``; in int8 it is refused."""
-    _not_quantized(quantized or enable_float_output or bool(ranges))
-    return selfatt_valatt(op, queries_keys_values, attention, heads=heads)
+    min_calib_range: float | None = None,
+    max_calib_range: float | None = None,
+) -> tuple[Value, ...]:
+    """As ``_contrib_interleaved_matmul_selfatt_valatt``; of int8 the sums of real numbers."""
+    if not quantized:
+        return (selfatt_valatt(op, queries_keys_values, attention, heads=heads),)
+    joined, weights = _real(op, queries_keys_values, *ends[:2]), _real(op, attention, *ends[2:])
+    real = selfatt_valatt(op, joined, weights, heads=heads)
+    return _answer(op, real, min_calib_range, max_calib_range, as_float=enable_float_output)
 
 
 @OPS.lowers("_contrib_index_array")
@@ -123,6 +135,17 @@ def _weighted(op: Emit, values: Value, attention: Value, heads: int) -> Value:
     return op.reshape(turned, (asked, rows // heads, heads * size))
 
 
-def _not_quantized(quantized: bool) -> None:
-    if quantized:
-        raise UnsupportedModel("attention in int8 has no lowering")
+def _real(op: Emit, steps: Value, low: Value, high: Value) -> Value:
+    return dequantized(op, steps, unit(op, steps.dtype, low, high))
+
+
+def _answer(
+    op: Emit, real: Value, low: float | None, high: float | None, *, as_float: bool
+) -> tuple[Value, ...]:
+    """Real numbers as a quantised operator answers them: in int8 where it was calibrated."""
+    if low is None or high is None:
+        if not as_float:
+            raise UnsupportedModel("attention in int32, which no calibration has narrowed")
+        return (real,)
+    ends = known(op, low), known(op, high)
+    return (in_steps(op, real, unit(op, DType.INT8, *ends), DType.INT8), *ends)

@@ -55,8 +55,13 @@ def quantized(op: Emit, value: Value, step: Value, kind: DType) -> Value:
 
 
 def dequantized(op: Emit, value: Value, step: Value) -> Value:
-    """Steps as real numbers."""
-    return op.DequantizeLinear(value, step)
+    """Steps as real numbers.
+
+    The zero point is said: where it is left out, ONNX Runtime takes int8 for uint8 when it moves
+    these nodes through transposes.
+    """
+    zero = op.scalar(0, value.dtype) if value.dtype in LEVELS else None
+    return op.DequantizeLinear(value, step, zero)
 
 
 def counted(op: Emit, value: Value) -> Value:
