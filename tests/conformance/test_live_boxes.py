@@ -12,7 +12,7 @@ pytestmark = pytest.mark.mxnet
 def scored_boxes(
     seed: int, *, batch: tuple[int, ...] = (2,), count: int = 24, classes: int = 3, spread: int = 5
 ) -> np.ndarray:
-    """Rows (class, score, box) on a coarse grid, so that scores tie and overlaps meet thresholds."""
+    """Rows (class, score, box) on a coarse grid: scores tie and overlaps meet thresholds."""
     draw = np.random.default_rng(seed)
     shape = (*batch, count)
     low = draw.integers(0, spread, (*shape, 2))

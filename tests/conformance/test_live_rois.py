@@ -81,6 +81,26 @@ def test_psroi_pooling(group: int, scale: float) -> None:
     ).check()  # fmt: skip
 
 
+@pytest.mark.parametrize("attributes", [
+    {"no_trans": True},
+    {"trans_std": 0.2, "sample_per_part": 2},
+    {"trans_std": 0.3, "part_size": 2, "sample_per_part": 3, "group_size": 2},
+], ids=str)  # fmt: skip
+@pytest.mark.parametrize("classes", [1, 2])
+def test_deformable_psroi_pooling(attributes: dict[str, object], classes: int) -> None:
+    group = attributes.get("group_size", 3)
+    part = attributes.get("part_size", 3)
+    inputs = {"data": picture(4 * group**2), "rois": regions()}
+    if "no_trans" not in attributes:
+        moves = np.random.default_rng(3).normal(size=(9, 2 * classes, part, part))
+        inputs["trans"] = moves.astype(np.float32)
+
+    Operator(
+        "_contrib_DeformablePSROIPooling", inputs, output_dim=4, pooled_size=3,
+        spatial_scale=0.5, **{"group_size": 3, **attributes},
+    ).check()  # fmt: skip
+
+
 @pytest.mark.parametrize("ratio", [1, 2, 3])
 def test_rotated_roi_align(ratio: int) -> None:
     rois = regions()

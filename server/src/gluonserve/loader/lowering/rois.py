@@ -26,7 +26,7 @@ def roi_pooling(
 ) -> Value:
     """``MaxRoiPool``; regions of a row that there is not are 0."""
     places = op.cast(rois, DType.FP32)
-    row, missing = _rows(op, places, data.shape[0])
+    row, missing = existing_rows(op, places, data.shape[0])
     safe = op.Concat(op.unsqueeze(op.cast(row, DType.FP32), 1), columns(op, places, 1, 4), axis=1)
     pooled = op.MaxRoiPool(
         op.cast(data, DType.FP32), safe, pooled_shape=pooled_size, spatial_scale=spatial_scale
@@ -49,7 +49,7 @@ def roi_align(
     """``RoiAlign``; regions of a row below 0 are 0; ``aligned`` shifts by half an element."""
     places = op.cast(rois, DType.FP32)
     height, width = pooled_size * (2 if len(pooled_size) == 1 else 1)
-    row, missing = _rows(op, places, data.shape[0])
+    row, missing = existing_rows(op, places, data.shape[0])
     pooled = op.RoiAlign(
         op.cast(data, DType.FP32), columns(op, places, 1, 4), row,
         output_height=height, output_width=width,
@@ -80,16 +80,16 @@ def psroi_pooling(
     wide, places = op.cast(data, kind), op.cast(rois, kind)
     means = op.ReduceMean(wide, [2, 3], keepdims=1)
     sums = _running_sums(op, op.Sub(wide, means))
-    row, missing = _rows(op, places, data.shape[0])
+    row, missing = existing_rows(op, places, data.shape[0])
     scale = np.float32(spatial_scale)
-    corners = _halves_away(op, columns(op, places, 1, 4))
+    corners = halves_away(op, columns(op, places, 1, 4))
     ends = []
     for at, size in ((1, data.shape[2]), (0, data.shape[3])):
         start = op.Mul(column(op, corners, at), float(scale))
         stop = op.Mul(op.Add(column(op, corners, at + 2), 1.0), float(scale))
         ends.append(_bins(op, start, stop, pooled_size, size))
     (top, bottom), (left, right) = ends
-    channel = _bin_channels(output_dim, pooled_size, group_size or pooled_size)
+    channel = bin_channels(output_dim, pooled_size, group_size or pooled_size)
     shape = (rois.shape[0], output_dim, pooled_size, pooled_size)
     taken = [
         _elements(op, sums, row, channel, (vertical, horizontal), shape)
@@ -120,7 +120,7 @@ def rotated_roi_align(
     if sampling_ratio < 1:
         raise InvalidModel(f"sampling_ratio={sampling_ratio}: only fixed numbers are lowered")
     places = op.cast(rois, DType.FP32)
-    row, missing = _rows(op, places, data.shape[0])
+    row, missing = existing_rows(op, places, data.shape[0])
     scaled = op.Mul(columns(op, places, 1, 4), spatial_scale)
     angle = _cell(op, op.Mul(column(op, places, 5), float(np.float32(np.pi / 180))))
     cosine, sine = op.Cos(angle), op.Sin(angle)
@@ -137,7 +137,7 @@ def rotated_roi_align(
     return op.cast(_cleared(op, op.transpose(pooled, (0, 3, 1, 2)), missing), data.dtype)
 
 
-def _rows(op: Emit, places: Value, batch: Dim) -> tuple[Value, Value]:
+def existing_rows(op: Emit, places: Value, batch: Dim) -> tuple[Value, Value]:
     """The row of the batch of each region, and which of them name one that there is not."""
     wanted = op.cast(column(op, places, 0), DType.INT64)
     last = op.scalar(batch - 1)
@@ -161,7 +161,7 @@ def _by_position(op: Emit, pooled: Value, height: int, width: int) -> Value:
     )
 
 
-def _halves_away(op: Emit, value: Value) -> Value:
+def halves_away(op: Emit, value: Value) -> Value:
     """Rounded as C does: halves away from zero."""
     return op.Mul(op.Sign(value), op.Floor(op.Add(op.Abs(value), 0.5)))
 
@@ -202,7 +202,7 @@ def _quotient(op: Emit, value: Value, count: int) -> Value:
     return op.Add(near, op.Div(rest, float(count)))
 
 
-def _bin_channels(outputs: int, pooled: int, group: int) -> np.ndarray:
+def bin_channels(outputs: int, pooled: int, group: int) -> np.ndarray:
     """The channel that each bin of each output reads, (1, outputs, pooled, pooled)."""
     part = np.minimum(np.arange(pooled) * group // pooled, group - 1)
     grid = part[:, None] * group + part[None, :]
