@@ -127,7 +127,7 @@ def linspace(
 ) -> Value:
     """A constant."""
     step = (stop - start) / max(num - endpoint, 1)
-    return op.const(_converted(start + np.arange(num) * step, kind_of(dtype)))
+    return op.const(converted(start + np.arange(num) * step, kind_of(dtype)))
 
 
 def ramp(
@@ -140,7 +140,7 @@ def ramp(
     if dtype.numpy.kind in "iu":
         start, step = int(start), int(step)
     if isinstance(count, int):
-        return op.const(_converted(start + (np.arange(count) // repeat) * step, dtype))
+        return op.const(converted(start + (np.arange(count) // repeat) * step, dtype))
     places = op.Range(op.scalar(0), op.scalar(count), op.scalar(1))
     places = op.quotient(places, repeat) if repeat != 1 else places
     exact = DType.INT64 if not _fractional(start, step) else DType.FP32
@@ -149,7 +149,7 @@ def ramp(
     return op.cast(op.Add(numbers, start) if start else numbers, dtype)
 
 
-def _converted(numbers: np.ndarray, dtype: DType) -> np.ndarray:
+def converted(numbers: np.ndarray, dtype: DType) -> np.ndarray:
     """Numbers cut off and wrapped as C does."""
     if dtype.numpy.kind in "iu":
         numbers = numbers.astype(np.int64)

@@ -1,44 +1,64 @@
-"""Works out the codes of MXNet's ``Reshape``: which dimensions a tensor gets."""
+"""Works out the codes of MXNet's reshapes: which dimensions a tensor gets."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from gluonserve.errors import InvalidModel
 from gluonserve.loader.lowering import dims
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from gluonserve.loader.lowering.dims import Dim
     from gluonserve.loader.lowering.values import Shape
 
+Code: TypeAlias = Literal["copy", "infer", "merge", "rest", "skip", "split"]
 
-def resolved(source: Shape, codes: Sequence[int], *, reverse: bool = False) -> Shape:
+
+LEGACY: Mapping[int, Code] = MappingProxyType(
+    {0: "copy", -1: "infer", -2: "rest", -3: "merge", -4: "split"}
+)
+"""What the codes of ``Reshape`` mean."""
+NUMPY: Mapping[int, Code] = MappingProxyType(
+    {-1: "infer", -2: "copy", -3: "skip", -4: "rest", -5: "merge", -6: "split"}
+)
+"""What the codes of ``_npx_reshape`` mean."""
+
+
+def resolved(
+    source: Shape,
+    codes: Sequence[int],
+    *,
+    reverse: bool = False,
+    meanings: Mapping[int, Code] = LEGACY,
+) -> Shape:
     """The shape that ``codes`` make of ``source``.
 
-    0 copies a dimension, -1 is inferred (one of them), -2 copies all that are left, -3 merges two,
-    -4 splits one into the next two; other numbers are themselves. ``reverse`` works from the right,
-    so that the sizes of a split stand before its -4.
+    They copy a dimension, all that are left, or none of size one; infer one of them; merge two; or
+    split one into the next two. Other numbers are themselves. ``reverse`` works from the right,
+    so that the sizes of a split stand before its code.
     """
     if reverse:
-        return resolved(source[::-1], codes[::-1])[::-1]
+        return resolved(source[::-1], codes[::-1], meanings=meanings)[::-1]
     wanted: list[Dim | None] = []
     at = 0
     rest = iter(codes)
     for code in rest:
-        if code == -4:
+        meaning = meanings.get(code)
+        if meaning == "split":
             wanted.extend(_split(_dim(source, at), next(rest, None), next(rest, None)))
-            at += 1
-        elif code == -3:
+        elif meaning == "merge":
             wanted.append(_dim(source, at) * _dim(source, at + 1))
-            at += 2
-        elif code == -2:
+        elif meaning == "rest":
             wanted.extend(source[at:])
-            at = len(source)
+        elif meaning == "skip":
+            _check_one(_dim(source, at))
         else:
-            wanted.append(_dim(source, at) if code == 0 else None if code == -1 else code)
-            at += 1
+            known = _dim(source, at) if meaning == "copy" else code
+            wanted.append(None if meaning == "infer" else known)
+        at = len(source) if meaning == "rest" else at + 1 + (meaning == "merge")
     return _inferred(source, wanted)
 
 
@@ -56,9 +76,14 @@ def _dim(source: Shape, at: int) -> Dim:
     return source[at]
 
 
+def _check_one(dim: Dim) -> None:
+    if isinstance(dim, int) and dim != 1:
+        raise InvalidModel(f"a dimension of {dim} cannot be left out of a shape")
+
+
 def _split(whole: Dim, first: int | None, second: int | None) -> tuple[Dim, Dim]:
     if first is None or second is None or (first == -1 and second == -1):
-        raise InvalidModel("-4 in a shape needs two sizes behind it, one of them known")
+        raise InvalidModel("a split in a shape needs two sizes behind it, one of them known")
     if first == -1:
         return _ratio(whole, second), second
     if second == -1:

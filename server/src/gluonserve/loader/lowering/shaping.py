@@ -108,7 +108,7 @@ def broadcast_to(op: Emit, data: Value, *, shape: Dims = ()) -> Value:
         )
     else:
         wanted = shape
-    return _broadcast(op, data, wanted)
+    return broadcast(op, data, wanted)
 
 
 @OPS.lowers("broadcast_axis")
@@ -118,7 +118,7 @@ def broadcast_axis(op: Emit, data: Value, *, axis: Dims = (), size: Dims = ()) -
     for one, length in zip(axis, size, strict=True):
         op.equate(data.shape[data.axis(one)], 1, f"axis {one} to broadcast")
         wanted[data.axis(one)] = length
-    return _broadcast(op, data, wanted)
+    return broadcast(op, data, wanted)
 
 
 @OPS.lowers("broadcast_like")
@@ -132,11 +132,11 @@ def broadcast_like(
 ) -> Value:
     """To the other's shape, or only on pairs of axes."""
     if not lhs_axes or not rhs_axes:
-        return _broadcast(op, lhs, rhs.shape)
+        return broadcast(op, lhs, rhs.shape)
     wanted = list(lhs.shape)
     for one, other in zip(lhs_axes, rhs_axes, strict=True):
         wanted[lhs.axis(one)] = rhs.shape[rhs.axis(other)]
-    return _broadcast(op, lhs, wanted)
+    return broadcast(op, lhs, wanted)
 
 
 @OPS.lowers("tile")
@@ -183,7 +183,7 @@ def space_to_depth(op: Emit, data: Value, *, block_size: int) -> Value:
     return op.SpaceToDepth(data, blocksize=block_size)
 
 
-def _broadcast(op: Emit, data: Value, wanted: Sequence[Dim]) -> Value:
+def broadcast(op: Emit, data: Value, wanted: Sequence[Dim]) -> Value:
     """``Expand``; only axes of size one change theirs."""
     missing = len(wanted) - data.rank
     if missing < 0:
@@ -191,6 +191,8 @@ def _broadcast(op: Emit, data: Value, wanted: Sequence[Dim]) -> Value:
     for size, has in zip(wanted[missing:], data.shape, strict=True):
         if isinstance(has, int) and has != 1:
             op.equate(size, has, f"{list(data.shape)} broadcast to {list(wanted)}")
+    if 0 in wanted:
+        return op.filled(0, wanted, data.dtype)
     return op.expand(data, wanted)
 
 
