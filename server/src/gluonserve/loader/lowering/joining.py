@@ -45,6 +45,8 @@ def slice_channel(
 ) -> tuple[Value, ...]:
     """``Split`` into equal parts; parts of size one may lose the axis."""
     at = data.axis(axis)
+    if squeeze_axis:
+        op.equate(data.shape[at], num_outputs, "parts of size one")
     size = data.shape[at] // num_outputs
     op.equate(data.shape[at], size * num_outputs, f"{num_outputs} parts of {data.shape[at]}")
     return _split(op, data, at, (size,) * num_outputs, squeeze=squeeze_axis)
