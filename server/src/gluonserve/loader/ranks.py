@@ -34,15 +34,16 @@ _FOUR = [
 _OUT_OF_ORDER = {"Embedding": (0, 1), "expand_dims": (0, 1), "stack": (None, 1), "one_hot": (0, 1)}
 _RANKS: Mapping[str, tuple[int, ...]] = {
     "CTCLoss": (3, 2, 1, 1),
-    "RNN": (3, 1, 3, 3),
+    "RNN": (3, 1, 3, 3, 1),
+    "batch_dot": (3, 3),
     "_contrib_interleaved_matmul_encdec_qk": (3, 3),
     "_contrib_interleaved_matmul_encdec_valatt": (3, 3),
     "_contrib_interleaved_matmul_selfatt_qk": (3,),
     "_contrib_interleaved_matmul_selfatt_valatt": (3, 3),
 }
 """Ranks of inputs, in order."""
-_LENGTHS = frozenset({"SequenceLast", "SequenceMask", "SequenceReverse"})
-"""Their second input has a length for each row."""
+_LENGTHS = frozenset({"SequenceLast", "SequenceMask", "SequenceReverse", "_contrib_boolean_mask"})
+"""Their second input has a number for each row."""
 
 
 def input_ranks(

@@ -52,6 +52,7 @@ FIRST = [
     "reverse",
     "SequenceMask",
     "SequenceReverse",
+    "_contrib_boolean_mask",
     "Pooling",
     "UpSampling",
     "_contrib_AdaptiveAvgPooling2D",
