@@ -178,6 +178,9 @@ def eliminated(op: Emit, matrices: Value, given: Value | None) -> Eliminated:
     """Solve A X = B for all matrices at once; without B, only the pivots."""
     size = op.equate(*matrices.shape[-2:], "sides of a square matrix")
     flat = _stacked(op, matrices)
+    if flat.shape[0] == 0:  # OpenVINO's loop writes where it must not
+        nothing = op.filled(1, (size, 0), flat.dtype)
+        return Eliminated(matrices if given is None else given, nothing)
     work = flat if given is None else op.Concat(flat, _stacked(op, given), axis=2)
     places = op.unsqueeze(_places(op, size), 0)
 
