@@ -1,0 +1,179 @@
+"""Numbers that a run took from shapes, found by running other shapes, and freed where possible.
+
+A plain Block may compute with ``x.shape``. Two recorded runs of different shapes then differ in
+attributes of operators. Some of those say the same in a way that holds for every shape (0 and -1 in
+reshape, an open end of a slice, 0 for "to be inferred" in zeros); the others are fixed.
+"""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from gluonserve_export.graphs import Graph
+
+if TYPE_CHECKING:
+    from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+
+    from gluonserve_export.graphs import Ref
+    from gluonserve_export.recording import Recorded, Step
+
+    Patches = Mapping[int, "Patch"]
+    Changes = Sequence["Change"]
+
+_RESHAPE = {"Reshape", "reshape"}
+_STRETCHED = {"_zeros", "_ones", "_full", "_zeros_without_dtype", "broadcast_to"}
+_ENDS = {"slice", "slice_axis", "_slice_assign", "_slice_assign_scalar"}
+
+
+class Change(NamedTuple):
+    """An axis of an input that two runs had in different sizes."""
+
+    name: str
+    axis: int
+    size: int
+    other: int
+
+
+@dataclass(frozen=True)
+class Patch:
+    """Other attributes of a node, and axes of its output to stretch to axes of inputs."""
+
+    attributes: Mapping[str, str]
+    stretched: Tuple[Tuple[int, str, int], ...] = ()
+
+
+def differing(first: Recorded, second: Recorded) -> Optional[List[Tuple[int, str]]]:
+    """Which attributes of which nodes are not the same; None where the runs are not alike."""
+    ones, others = first.graph.nodes, second.graph.nodes
+    if len(ones) != len(others):
+        return None
+    found = []
+    for at, (one, other) in enumerate(zip(ones, others)):
+        if one["op"] != other["op"] or one["inputs"] != other["inputs"]:
+            return None
+        before, after = one.get("attrs", {}), other.get("attrs", {})
+        if before.keys() != after.keys():
+            return None
+        found += [(at, key) for key in before if before[key] != after[key] and at in first.steps]
+    return found
+
+
+def changed_constants(first: Recorded, second: Recorded) -> List[str]:
+    """Arrays that the run made from numbers, and that are others at other shapes."""
+    return [
+        name
+        for name, array in first.constants.items()
+        if name not in second.constants
+        or array.shape != second.constants[name].shape
+        or not np.array_equal(array.asnumpy(), second.constants[name].asnumpy())
+    ]
+
+
+def patches(first: Recorded, second: Recorded, before: Patches, changes: Changes) -> Patches:
+    """``before`` and what makes the first run's graph fit the second's shapes too."""
+    after = dict(before)
+    for at, key in differing(first, second) or ():
+        patch = after.get(at, Patch({}))
+        one = patch.attributes.get(key, first.graph.nodes[at]["attrs"][key])
+        other = second.graph.nodes[at]["attrs"][key]
+        step = first.steps[at]
+        if step.op in _STRETCHED and key == "shape":
+            after[at] = _stretched(patch, one, other, changes)
+            continue
+        text = _general(step, second.steps[at], key, one, other)
+        if text is not None:
+            after[at] = Patch({**patch.attributes, key: text}, patch.stretched)
+    return after
+
+
+def patched(graph: Graph, heads: Sequence[Ref], by_node: Patches) -> Tuple[Graph, List[Ref]]:
+    """Another graph with the patches applied."""
+    made = Graph()
+    moved: Dict[int, Ref] = {}
+    for at, node in enumerate(graph.nodes):
+        patch = by_node.get(at, Patch({}))
+        ref = moved[at] = made.moved(node, moved, patch.attributes)
+        for axis, name, of_axis in patch.stretched:
+            like = {"lhs_axes": str((axis,)), "rhs_axes": str((of_axis,))}
+            inputs = [ref, made.variable(name)]
+            ref = made.operator("broadcast_like", node["name"] + "_like", like, inputs)
+            moved[at] = ref
+    return made, [head.through(moved) for head in heads]
+
+
+def _stretched(patch: Patch, one: str, other: str, changes: Changes) -> Patch:
+    """Made with size 1 where it has the size of an input's axis, then stretched to that."""
+    values, others = _values(one), _values(other)
+    if values is None or others is None or len(values) != len(others):
+        return patch
+    stretched = list(patch.stretched)
+    for at, (value, new) in enumerate(zip(values, others)):
+        fits = [change for change in changes if (change.size, change.other) == (value, new)]
+        if value != new and fits:
+            values[at] = 1
+            stretched.append((at, fits[0].name, fits[0].axis))
+    return Patch({**patch.attributes, "shape": _text(values)}, tuple(stretched))
+
+
+def _general(first: Step, second: Step, key: str, one: str, other: str) -> Optional[str]:
+    values, others = _values(one), _values(other)
+    if values is None or others is None or len(values) != len(others):
+        return None
+    places = [at for at, (a, b) in enumerate(zip(values, others)) if a != b]
+    if first.op in _RESHAPE and key == "shape":
+        return _reshape(values, others, places, first.shapes[0], second.shapes[0])
+    if first.op in _ENDS and key == "end":
+        return _open_ends(first, second, values, others)
+    return None
+
+
+def _reshape(
+    values: List[Any],
+    others: List[Any],
+    places: Sequence[int],
+    shape: Sequence[int],
+    other_shape: Sequence[int],
+) -> Optional[str]:
+    """0 where it copies the input's dimension of that place, else -1 for one that is left."""
+    made = list(values)
+    left = []
+    for at in places:
+        plain = all(value >= 0 or value == -1 for value in values[:at])
+        inside = at < len(shape) and at < len(other_shape)
+        if values[at] == 0:  # an earlier pair of shapes said so
+            continue
+        if plain and inside and values[at] == shape[at] and others[at] == other_shape[at]:
+            made[at] = 0
+        else:
+            left.append(at)
+    if len(left) == 1 and all(value >= 0 for at, value in enumerate(made) if at not in left):
+        made[left[0]] = -1
+    return None if len(left) > 1 else _text(made)
+
+
+def _open_ends(first: Step, second: Step, values: List[Any], others: List[Any]) -> Optional[str]:
+    shapes = zip(first.shapes[0], second.shapes[0])
+    if len(values) == 1 and first.op == "slice_axis":
+        fits = any(a == values[0] and b == others[0] for a, b in shapes)
+        return "None" if fits else None
+    made = [
+        None if (value, other) == (a, b) and a != b else value
+        for value, other, (a, b) in zip(values, others, shapes)
+    ]
+    return _text(made)
+
+
+def _values(text: str) -> Optional[List[Any]]:
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return None
+    return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def _text(values: Any) -> str:
+    return str(tuple(values))

@@ -1,0 +1,396 @@
+"""Recording an imperative run as a graph.
+
+Every operator call becomes a node beside the run. A HybridBlock that answers symbolically as it does
+imperatively is taken in whole, with its own names and its loops; everything else is recorded call by
+call. Reading values that depend on an input, and writing memory that outlives the run, end it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import mxnet as mx
+import numpy as np
+from mxnet import gluon
+
+from gluonserve_export import networks
+from gluonserve_export.arrays import arrays_of, difference, is_array, regroup
+from gluonserve_export.findings import Finding
+from gluonserve_export.graphs import Graph, Ref
+from gluonserve_export.hooks import listening
+from gluonserve_export.indexing import is_basic, steps_of
+from gluonserve_export.registry import operator
+from gluonserve_export.running import evaluate, variable
+from gluonserve_export.sources import running
+
+if TYPE_CHECKING:
+    from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
+
+    from gluonserve_export.sources import Where
+
+_OF_SHAPES = {"shape_array", "size_array", "zeros_like", "ones_like", "_contrib_MultiBoxPrior"}
+"""Operators whose answers depend on shapes only."""
+
+
+class Stopped(Exception):  # noqa: N818
+    """The run did what no graph can hold."""
+
+    def __init__(self, finding: Finding) -> None:
+        self.finding = finding
+        super().__init__(str(finding))
+
+
+@dataclass(frozen=True)
+class Step:
+    """One recorded operator call: where it stood, and the shapes that it was given."""
+
+    op: str
+    path: str
+    where: Optional[Where]
+    shapes: Tuple[Tuple[int, ...], ...]
+
+
+@dataclass
+class Recorded:
+    """A run: the graph beside it, the recorded calls by node, constants, and the outputs."""
+
+    graph: Graph
+    steps: Dict[int, Step]
+    constants: Dict[str, Any]
+    heads: List[Ref]
+    outputs: Any
+
+
+def record(net: gluon.Block, inputs: Any, names: Sequence[str]) -> Recorded:
+    """Run ``net`` on nested ``inputs`` (their arrays called ``names``) and record it.
+
+    The run must not be hybridized (see ``state.preserved``).
+
+    Raises:
+        Stopped: it did what no graph can hold.
+    """
+    recorder = _Recorder(net, dict(zip(names, arrays_of(inputs))))
+    with recorder.on():
+        outputs = net(*inputs)
+    if recorder.stopped is not None:  # the network caught it and went on
+        raise recorder.stopped
+    odd = next((leaf for leaf in arrays_of(outputs) if not is_array(leaf)), None)
+    if odd is not None or not arrays_of(outputs):
+        what = "nothing" if odd is None else f"a {type(odd).__name__}"
+        raise Stopped(Finding("not-arrays", "", f"its result holds {what}"))
+    heads = [recorder.head(array) for array in arrays_of(outputs)]
+    return Recorded(recorder.graph, recorder.steps, recorder.constants, heads, outputs)
+
+
+class _Recorder:
+    def __init__(self, net: gluon.Block, inputs: Mapping[str, Any]) -> None:
+        self.graph = Graph()
+        self.steps: Dict[int, Step] = {}
+        self.constants: Dict[str, Any] = {}
+        self.stopped: Optional[Stopped] = None
+        self._paths = {key: path for key, (path, _) in networks.blocks(net).items()}
+        self._parameters = [one for one, _ in networks.parameters(net).values()]
+        self._stored = _stored_arrays(net)
+        self._refs: Dict[int, Ref] = {}
+        self._reading: Set[int] = set()
+        self._kept: List[Any] = []
+        self._roots: Dict[int, int] = {}
+        self._shared: Set[int] = set()
+        self._blocks: List[gluon.Block] = []
+        self._thread = threading.get_ident()
+        self._paused = True
+        for name, array in inputs.items():
+            self._bind(array, self.graph.variable(name), reads=True)
+
+    @contextlib.contextmanager
+    def on(self) -> Iterator[None]:
+        with listening(invoke=self._invoke, call=self._call, methods=self._method):
+            self._paused = False
+            try:
+                yield
+            finally:
+                self._paused = True
+
+    def head(self, array: Any) -> Ref:
+        """What an output refers to; a variable that is an output is copied, so that it has a name."""
+        ref = self._ref(array)
+        if self.graph.nodes[ref.node]["op"] != "null":
+            return ref
+        return self.graph.operator("_copy", f"{self.graph.nodes[ref.node]['name']}_copy", {}, [ref])
+
+    # What MXNet's functions call instead of themselves.
+
+    def _invoke(
+        self,
+        original: Callable[..., Any],
+        handle: int,
+        arrays: Sequence[Any],
+        keys: Sequence[str],
+        values: Sequence[Any],
+        out: Any,
+        *rest: Any,
+    ) -> Any:
+        if not self._listens():
+            return original(handle, arrays, keys, values, out, *rest)
+        inputs = [self._ref(array) for array in arrays]
+        shapes = tuple(tuple(array.shape) for array in arrays)
+        written = [] if out is None else [out] if is_array(out) else list(out)
+        for array in written:
+            self._may_write(array)
+        reads = any(id(array) in self._reading for array in arrays)
+        attributes = {key: str(value) for key, value in zip(keys, values)}
+        result = original(handle, arrays, keys, values, out, *rest)
+        outputs = written or ([result] if is_array(result) else list(result))
+        kind = operator(handle)
+        if kind.counts and kind.counts not in attributes:
+            attributes[kind.counts] = str(len(inputs))
+        name, attributes = _without_writing(kind.name, attributes, arrays, outputs)
+        self._step(name, attributes, inputs, shapes, outputs, reads=reads)
+        return result
+
+    def _call(self, original: Callable[..., Any], block: gluon.Block, *args: Any) -> Any:
+        if not self._listens():
+            return original(block, *args)
+        self._blocks.append(block)
+        try:
+            symbol = self._symbol(block, args) if isinstance(block, gluon.HybridBlock) else None
+            if symbol is None:
+                return original(block, *args)
+            with self._pause():
+                result = original(block, *args)
+                agrees = self._agrees(symbol, args, result)
+            if agrees:
+                self._splice(symbol, args, result)
+                return result
+            return original(block, *args)
+        finally:
+            self._blocks.pop()
+
+    def _method(self, name: str, original: Callable[..., Any]) -> Callable[..., Any]:
+        own = {
+            "reshape": self._reshape,
+            "__getitem__": self._getitem,
+            "detach": self._detach,
+            "_sync_copyfrom": self._copyfrom,
+        }.get(name)
+
+        def run(array: Any, *args: Any, **kwargs: Any) -> Any:
+            if not self._listens():
+                return original(array, *args, **kwargs)
+            if own is not None:
+                return own(original, array, *args, **kwargs)
+            return self._read(name, original, array, *args, **kwargs)
+
+        return run
+
+    # Arrays' methods that do not call an operator.
+
+    def _reshape(self, original: Any, array: Any, *shape: Any, **kwargs: Any) -> Any:
+        result = self._quietly(original, array, *shape, **kwargs)
+        given = shape[0] if len(shape) == 1 and isinstance(shape[0], (list, tuple)) else shape
+        given = given or kwargs.get("shape", ())
+        attributes = {"shape": str(tuple(int(one) for one in given))}
+        if kwargs.get("reverse"):
+            attributes["reverse"] = "True"
+        self._view("Reshape", attributes, array, result)
+        return result
+
+    def _detach(self, original: Any, array: Any) -> Any:
+        result = self._quietly(original, array)
+        self._view("_copy", {}, array, result)
+        return result
+
+    def _getitem(self, original: Any, array: Any, key: Any) -> Any:
+        if not is_basic(key):
+            return original(array, key)
+        result = self._quietly(original, array, key)
+        if result is array:
+            return result
+        ref = self._ref(array)
+        reads = id(array) in self._reading
+        shape = tuple(array.shape)
+        steps = steps_of(key, shape, tuple(result.shape))
+        for op, attributes, after in steps or [("_copy", {}, shape)]:
+            ref = self._add(op, attributes, [ref], (shape,))
+            shape = after
+        self._bind(result, ref, reads=reads)
+        self._share(array, result)
+        return result
+
+    def _copyfrom(self, original: Any, array: Any, *args: Any) -> Any:
+        self._may_write(array)
+        result = self._quietly(original, array, *args)
+        self._refs.pop(id(array), None)
+        self._reading.discard(id(array))
+        return result
+
+    def _read(self, name: str, original: Any, array: Any, *args: Any, **kwargs: Any) -> Any:
+        if id(array) in self._reading:
+            if name in ("__bool__", "__nonzero__"):
+                self._stop("value-branch", "it decides on the values of an array")
+            self._stop("value-read", f"{name}() reads values that depend on an input")
+        return self._quietly(original, array, *args, **kwargs)
+
+    # The graph beside the run.
+
+    def _symbol(self, block: gluon.HybridBlock, args: Sequence[Any]) -> Any:
+        """What the Block computes on symbols; None where it does not, or not with these inputs."""
+        leaves = arrays_of(list(args))
+        if not leaves or not all(is_array(leaf) for leaf in leaves):
+            return None
+        variables = [variable(f"{_INPUT}{at}", leaf) for at, leaf in enumerate(leaves)]
+        with self._pause(), mx.name.NameManager():
+            try:
+                answer = block.forward(*regroup(list(args), variables))
+            except Stopped:
+                raise
+            except Exception:  # noqa: BLE001 - whatever user code raises on symbols
+                return None
+            parts = arrays_of(answer)
+            if not parts or not all(isinstance(part, mx.sym.Symbol) for part in parts):
+                return None
+            return mx.sym.Group(parts) if len(parts) > 1 else parts[0]
+
+    def _agrees(self, symbol: Any, args: Sequence[Any], result: Any) -> bool:
+        """Whether the symbol answers what the Block did."""
+        expected = arrays_of(result)
+        feeds = {f"{_INPUT}{at}": leaf for at, leaf in enumerate(arrays_of(list(args)))}
+        context = feeds[f"{_INPUT}0"].context
+        by_name = {one.name: one for one in self._parameters}
+        try:
+            for name in symbol.list_inputs():
+                if name not in feeds:
+                    feeds[name] = by_name[name].data(context)
+            answers = evaluate(symbol, feeds)
+        except (KeyError, RuntimeError, mx.MXNetError):
+            return False
+        return len(answers) == len(expected) and not any(
+            difference(one.asnumpy(), other.asnumpy()) for one, other in zip(answers, expected)
+        )
+
+    def _splice(self, symbol: Any, args: Sequence[Any], result: Any) -> None:
+        leaves = arrays_of(list(args))
+        inputs = {f"{_INPUT}{at}": self._ref(leaf) for at, leaf in enumerate(leaves)}
+        reads = any(id(leaf) in self._reading for leaf in leaves)
+        for array, ref in zip(arrays_of(result), self.graph.splice(symbol, inputs)):
+            self._bind(array, ref, reads=reads)
+
+    def _step(
+        self,
+        op: str,
+        attributes: Mapping[str, str],
+        inputs: Sequence[Ref],
+        shapes: Tuple[Tuple[int, ...], ...],
+        outputs: Sequence[Any],
+        *,
+        reads: bool,
+    ) -> None:
+        first = self._add(op, attributes, inputs, shapes)
+        for at, array in enumerate(outputs):
+            self._bind(array, Ref(first.node, at), reads=reads and op not in _OF_SHAPES)
+
+    def _add(
+        self,
+        op: str,
+        attributes: Mapping[str, str],
+        inputs: Sequence[Ref],
+        shapes: Tuple[Tuple[int, ...], ...],
+    ) -> Ref:
+        prefix = self._blocks[-1].prefix if self._blocks else ""
+        ref = self.graph.operator(op, prefix + op.strip("_").lower(), attributes, inputs)
+        self.steps[ref.node] = Step(op, self._path(), running(), shapes)
+        return ref
+
+    def _view(self, op: str, attributes: Mapping[str, str], array: Any, result: Any) -> None:
+        ref = self._ref(array)
+        reads = id(array) in self._reading
+        self._step(op, attributes, [ref], (tuple(array.shape),), [result], reads=reads)
+        self._share(array, result)
+
+    def _share(self, array: Any, view: Any) -> None:
+        root = self._roots.get(id(array), id(array))
+        self._roots[id(view)] = root
+        self._shared.add(root)
+
+    def _bind(self, array: Any, ref: Ref, *, reads: bool) -> None:
+        self._kept.append(array)  # an identity is an array's only while it lives
+        self._refs[id(array)] = ref
+        if reads:
+            self._reading.add(id(array))
+        else:
+            self._reading.discard(id(array))
+
+    def _ref(self, array: Any) -> Ref:
+        """Where an array comes from: the run, a parameter, or else it is a constant."""
+        known = self._refs.get(id(array))
+        if known is not None:
+            return known
+        if type(array) is not mx.nd.NDArray:
+            self._stop("numpy-interface", f"it computes with {type(array).__module__} arrays")
+        parameter = self._parameter(array)
+        if parameter is not None:
+            ref = self.graph.splice(parameter.var(), {})[0]
+        else:
+            prefix = self._blocks[-1].prefix if self._blocks else ""
+            name = f"{prefix}constant{len(self.constants)}"
+            with self._pause():
+                self.constants[name] = array.copy()
+            ref = self.graph.variable(name)
+        self._bind(array, ref, reads=False)
+        return ref
+
+    def _parameter(self, array: Any) -> Optional[gluon.Parameter]:
+        for one in self._parameters:
+            if any(array is data for data in one._data or ()):  # noqa: SLF001 - without a copy
+                return one
+        return None
+
+    def _may_write(self, array: Any) -> None:
+        if self._parameter(array) is not None or id(array) in self._stored:
+            self._stop("state-written", "it writes an array that the network keeps")
+        if self._roots.get(id(array), id(array)) in self._shared:
+            self._stop("view-written", "it writes into an array whose memory another one shares")
+
+    def _stop(self, code: str, what: str) -> None:
+        self.stopped = Stopped(Finding(code, self._path(), what, running()))
+        raise self.stopped
+
+    def _path(self) -> str:
+        return self._paths.get(id(self._blocks[-1]), "") if self._blocks else ""
+
+    def _listens(self) -> bool:
+        return not self._paused and threading.get_ident() == self._thread
+
+    @contextlib.contextmanager
+    def _pause(self) -> Iterator[None]:
+        before, self._paused = self._paused, True
+        try:
+            yield
+        finally:
+            self._paused = before
+
+    def _quietly(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        with self._pause():
+            return original(*args, **kwargs)
+
+
+_INPUT = "gluonserve_export_input"
+
+
+def _stored_arrays(net: gluon.Block) -> Dict[int, Any]:
+    values = [value for _, block in networks.blocks(net).values() for value in vars(block).values()]
+    return {id(leaf): leaf for value in values for leaf in arrays_of(value) if is_array(leaf)}
+
+
+def _without_writing(
+    op: str, attributes: Mapping[str, str], arrays: Sequence[Any], outputs: Sequence[Any]
+) -> Tuple[str, Mapping[str, str]]:
+    """The operator that computes what this one writes: copies become values."""
+    if op != "_copyto":
+        return op, attributes
+    if arrays[0].dtype == outputs[0].dtype:
+        return "_copy", {}
+    return "Cast", {"dtype": np.dtype(outputs[0].dtype).name}

@@ -1,0 +1,64 @@
+"""Which line of the user's code is running, or failed."""
+
+from __future__ import annotations
+
+import linecache
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import mxnet as mx
+
+if TYPE_CHECKING:
+    from types import CodeType, FrameType, TracebackType
+    from typing import Iterable, Iterator, Optional, Tuple
+
+_OTHERS = (str(Path(mx.__file__).parent), str(Path(__file__).parent))
+
+
+@dataclass(frozen=True)
+class Where:
+    """One line of source."""
+
+    file: str
+    line: int
+
+    @property
+    def code(self) -> str:
+        """The line's text, without its indentation."""
+        return linecache.getline(self.file, self.line).strip()
+
+    def __str__(self) -> str:
+        code = self.code
+        return f"{Path(self.file).name}:{self.line}" + (f": {code}" if code else "")
+
+
+def running() -> Optional[Where]:
+    """The user's line that is running now."""
+    return _innermost(_callers(sys._getframe(1)))  # noqa: SLF001 - the documented way to it
+
+
+def failing(error: BaseException) -> Optional[Where]:
+    """The user's line that raised ``error``."""
+    return _innermost(reversed(list(_steps(error.__traceback__))))
+
+
+def _callers(frame: Optional[FrameType]) -> Iterator[Tuple[CodeType, int]]:
+    while frame is not None:
+        yield frame.f_code, frame.f_lineno
+        frame = frame.f_back
+
+
+def _steps(trace: Optional[TracebackType]) -> Iterator[Tuple[CodeType, int]]:
+    while trace is not None:
+        yield trace.tb_frame.f_code, trace.tb_lineno
+        trace = trace.tb_next
+
+
+def _innermost(steps: Iterable[Tuple[CodeType, int]]) -> Optional[Where]:
+    for code, line in steps:
+        file = code.co_filename
+        if not file.startswith((*_OTHERS, "<string>", "<frozen")):
+            return Where(file, line)
+    return None

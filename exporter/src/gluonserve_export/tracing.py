@@ -1,0 +1,297 @@
+"""From a network and sample inputs to a symbol that is proven to answer as the network does."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gluonserve_export import generalising
+from gluonserve_export.arrays import arrays_of, difference, drawn, leaves, like, regroup
+from gluonserve_export.errors import NotProven
+from gluonserve_export.findings import Finding
+from gluonserve_export.networks import parameters
+from gluonserve_export.recording import Recorded, Stopped, record
+from gluonserve_export.running import evaluate, fits
+from gluonserve_export.sources import failing
+
+if TYPE_CHECKING:
+    from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple, Union
+
+    from mxnet import gluon
+
+    from gluonserve_export.generalising import Patches
+
+    Axis = Union[int, str]
+
+NONE = "none"
+_MOST_TRIES = 24
+
+
+@dataclass
+class Traced:
+    """A symbol with what its variables hold, and what was found out by running other shapes.
+
+    ``batch_axes`` and ``output_axes`` are None where the number of rows is fixed. ``free`` are the
+    other axes of each input whose size may change.
+    """
+
+    symbol: Any
+    names: Tuple[str, ...]
+    parameters: Mapping[str, Any]
+    inputs: List[np.ndarray]
+    outputs: List[Tuple[str, np.ndarray]]
+    batch_axes: Optional[List[Axis]] = None
+    output_axes: Optional[List[Optional[Axis]]] = None
+    free: Dict[str, Set[int]] = field(default_factory=dict)
+    findings: List[Finding] = field(default_factory=list)
+    recorded: Optional[Recorded] = None
+    variant: Optional[Run] = None
+
+
+@dataclass
+class Run:
+    """What the network answered to inputs of some shapes."""
+
+    recorded: Recorded
+    inputs: List[np.ndarray]
+
+    @property
+    def shapes(self) -> List[Tuple[int, ...]]:
+        """The shapes of its result, in order."""
+        return [tuple(array.shape) for array in arrays_of(self.recorded.outputs)]
+
+    @property
+    def outputs(self) -> List[np.ndarray]:
+        """The arrays of its result, in order."""
+        return [array.asnumpy() for array in arrays_of(self.recorded.outputs)]
+
+
+def trace(
+    net: gluon.Block,
+    inputs: Sequence[Any],
+    names: Sequence[str],
+    *,
+    batch_axes: Optional[Sequence[Axis]] = None,
+    free: Optional[Mapping[str, Set[int]]] = None,
+) -> Traced:
+    """The network as a symbol; the caller keeps it from being hybridized (``state.preserved``).
+
+    ``free`` says which axes besides the batch axis to try; by default all, where calls were
+    recorded that could hold numbers taken from shapes.
+
+    Raises:
+        Stopped: the run did what no graph can hold.
+        NotProven: the symbol answers otherwise than the network.
+    """
+    return _Tracer(net, list(inputs), tuple(names)).trace(batch_axes, free)
+
+
+class _Tracer:
+    def __init__(self, net: gluon.Block, inputs: List[Any], names: Tuple[str, ...]) -> None:
+        self._net, self._nested, self._names = net, inputs, names
+        self._arrays = arrays_of(inputs)
+        self._random = np.random.RandomState(0)
+        self._patches: Patches = {}
+        self._proven: List[Run] = []
+        self._batch: List[Axis] = [NONE] * len(names)
+
+    def trace(
+        self, batch_axes: Optional[Sequence[Axis]], free: Optional[Mapping[str, Set[int]]]
+    ) -> Traced:
+        values = [array.asnumpy() for array in self._arrays]
+        self._first = first = self._run(values)
+        self._held = self._held_by(first)
+        if not self._answers(first, {}):
+            raise self._unproven(first)
+        self._proven.append(first)
+        paths = [path for path, leaf in leaves(first.recorded.outputs) if leaf is not None]
+        traced = Traced(None, self._names, {}, values, list(zip(paths, first.outputs)))
+        traced.recorded = first.recorded
+        self._free_batch(traced, batch_axes)
+        self._free_others(traced, free)
+        traced.symbol = self._symbol(self._patches)
+        used = set(traced.symbol.list_inputs())
+        traced.parameters = {name: one for name, one in self._held.items() if name in used}
+        return traced
+
+    def _run(self, values: Sequence[np.ndarray]) -> Run:
+        copies = [like(array, value) for array, value in zip(self._arrays, values)]
+        nested = regroup(self._nested, copies)
+        return Run(record(self._net, nested, self._names), list(values))
+
+    def _held_by(self, run: Run) -> Dict[str, Any]:
+        context = self._arrays[0].context
+        held = {
+            one.name: one.data(context)
+            for one, _ in parameters(self._net).values()
+            if one._data is not None  # noqa: SLF001 - asking raises
+        }
+        return {**held, **run.recorded.constants}
+
+    def _symbol(self, patches: Patches) -> Any:
+        recorded = self._first.recorded
+        graph, heads = generalising.patched(recorded.graph, recorded.heads, patches)
+        return graph.symbol(heads)
+
+    def _answers(self, run: Run, patches: Patches) -> bool:
+        feeds = dict(self._held)
+        for name, array, value in zip(self._names, self._arrays, run.inputs):
+            feeds[name] = like(array, value)
+        symbol = self._symbol(patches)
+        if not fits(symbol, {name: one.shape for name, one in feeds.items()}, run.shapes):
+            return False
+        try:
+            answers = evaluate(symbol, feeds)
+        except Exception:  # noqa: BLE001 - MXNet raises all kinds for shapes that do not fit
+            return False
+        pairs = zip((answer.asnumpy() for answer in answers), run.outputs)
+        return not any(difference(one, other) for one, other in pairs)
+
+    def _unproven(self, first: Run) -> Exception:
+        again = self._run(first.inputs)
+        if any(difference(a, b) for a, b in zip(again.outputs, first.outputs)):
+            return Stopped(Finding("random", "", "two runs on the sample gave different outputs"))
+        return NotProven("the traced graph answers otherwise than the network does")
+
+    # The number of rows.
+
+    def _free_batch(self, traced: Traced, given: Optional[Sequence[Axis]]) -> None:
+        error: Optional[BaseException] = None
+        for axes in [list(given)] if given is not None else self._guesses():
+            rows = self._rows(axes)
+            if rows is None:
+                continue
+            more = _more(rows, [array.shape for array in self._arrays])
+            try:
+                run = self._run([self._drawn(at, axis, more) for at, axis in enumerate(axes)])
+            except Stopped:
+                raise
+            except Exception as raised:  # noqa: BLE001 - the network's own refusal
+                error = error or raised
+                continue
+            self._batch = axes
+            if self._accept(run):
+                traced.batch_axes, traced.variant = axes, run
+                traced.output_axes = [
+                    _axis(one, other, rows, more)
+                    for (_, one), other in zip(traced.outputs, run.outputs)
+                ]
+            else:
+                traced.findings += self._fixed(run, "the number of rows")
+            return
+        if error is not None:
+            what = f"it runs with the sample's number of rows only: {_first_line(error)}"
+            traced.findings.append(Finding("fixed-dimension", "", what, failing(error)))
+
+    def _guesses(self) -> Iterator[List[Axis]]:
+        """Axis 0 of every input first; then, for the inputs after the first, others of that size."""
+        shapes = [array.shape for array in self._arrays]
+        yield [0 if shape else NONE for shape in shapes]
+        tries: List[List[Axis]] = []
+        for lead in range(min(2, len(shapes[0]))):
+            rows = shapes[0][lead]
+            choices: List[List[Axis]] = [[lead]]
+            for shape in shapes[1:]:
+                choices.append([axis for axis, dim in enumerate(shape) if dim == rows] + [NONE])
+            tries += [list(one) for one in itertools.product(*choices)]
+        yield from tries[:_MOST_TRIES]
+
+    def _rows(self, axes: Sequence[Axis]) -> Optional[int]:
+        """How many rows the sample has; None where its inputs do not agree."""
+        found = {
+            array.shape[axis]
+            for array, axis in zip(self._arrays, axes)
+            if not isinstance(axis, str) and axis < len(array.shape)
+        }
+        return found.pop() if len(found) == 1 else None
+
+    def _drawn(self, at: int, axis: Axis, size: int) -> np.ndarray:
+        values = self._first.inputs[at]
+        shape = list(values.shape)
+        if not isinstance(axis, str):
+            shape[axis] = size
+        return drawn(values, shape, self._random)
+
+    # Other sizes.
+
+    def _free_others(self, traced: Traced, free: Optional[Mapping[str, Set[int]]]) -> None:
+        if free is None and not traced.recorded.steps:  # type: ignore[union-attr]
+            return
+        batch = self._batch
+        for at, name in enumerate(self._names):
+            for axis, size in enumerate(self._arrays[at].shape):
+                asked = axis in (free or {}).get(name, ())
+                if axis == batch[at] or not (asked or free is None):
+                    continue
+                run = self._try(at, axis, size + (8 if size >= 16 else 1))
+                if run is not None and self._accept(run):
+                    traced.free.setdefault(name, set()).add(axis)
+                elif run is not None:
+                    traced.findings += self._fixed(run, f"axis {axis} of {name}")
+                elif asked:
+                    what = f"axis {axis} of {name} cannot have another size"
+                    traced.findings.append(Finding("fixed-dimension", "", what))
+
+    def _try(self, at: int, axis: int, size: int) -> Optional[Run]:
+        """The run with another size; None where the network itself does not take it."""
+        values = list(self._first.inputs)
+        values[at] = self._drawn(at, axis, size)
+        try:
+            return self._run(values)
+        except Stopped:
+            raise
+        except Exception:  # noqa: BLE001 - the network's own refusal
+            return None
+
+    def _accept(self, run: Run) -> bool:
+        """Take this shape too, if the symbol can be made to answer it and those before."""
+        first = self._first
+        changes = [
+            generalising.Change(name, axis, size, other)
+            for name, one, two in zip(self._names, first.inputs, run.inputs)
+            for axis, (size, other) in enumerate(zip(one.shape, two.shape))
+            if size != other
+        ]
+        patches = generalising.patches(first.recorded, run.recorded, self._patches, changes)
+        for candidate in (patches, self._patches):
+            if all(self._answers(one, candidate) for one in [run, *self._proven]):
+                self._patches = candidate
+                self._proven.append(run)
+                return True
+        return False
+
+    def _fixed(self, run: Run, dimension: str) -> List[Finding]:
+        """Where the numbers stand that a run of this shape has otherwise."""
+        first = self._first.recorded
+        what = f"{dimension} is fixed as in the sample"
+        places = generalising.differing(first, run.recorded)
+        steps = [first.steps[at] for at, _ in places or () if at not in self._patches]
+        found = {
+            (step.path, step.where): Finding("fixed-dimension", step.path, what, step.where)
+            for step in steps
+        }
+        return list(found.values()) or [Finding("fixed-dimension", "", what)]
+
+
+def _more(rows: int, shapes: Sequence[Sequence[int]]) -> int:
+    """Another number of rows, one that no dimension of the inputs has."""
+    taken = {dim for shape in shapes for dim in shape}
+    return next(more for more in itertools.count(rows + 1) if more not in taken)
+
+
+def _axis(one: np.ndarray, other: np.ndarray, rows: int, more: int) -> Optional[Axis]:
+    """The axis that counts rows; "none" for what other rows do not change; else None."""
+    if one.shape == other.shape:
+        return NONE if np.array_equal(one, other) else None
+    if one.ndim != other.ndim:
+        return None
+    places = [at for at, (a, b) in enumerate(zip(one.shape, other.shape)) if a != b]
+    counts = len(places) == 1 and (one.shape[places[0]], other.shape[places[0]]) == (rows, more)
+    return places[0] if counts else None
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
