@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from gluonserve.errors import BackendUnavailable, ExecutionFailed, UnsupportedMo
 from gluonserve.executors.empty import EmptyLease, has_no_rows
 from gluonserve.executors.memory import FreeList, InputMemory, check_names
 from gluonserve.executors.options import cuda_index
+from gluonserve.tensors import DType, Signature, TensorSpec
 
 try:
     import mxnet
@@ -37,7 +39,10 @@ if TYPE_CHECKING:
     from gluonserve.executors.options import ExecutorOptions
     from gluonserve.executors.protocol import Lease
     from gluonserve.loader.importing import Imported
-    from gluonserve.tensors import Signature
+
+_ROWS = (2, 3)
+_SIZES = (16, 64, 224, 4, 1)
+"""What free dimensions are tried with, in this order, to see what MXNet answers."""
 
 
 def load_block(imported: Imported, options: ExecutorOptions) -> MxnetExecutor:
@@ -62,13 +67,14 @@ def load_block(imported: Imported, options: ExecutorOptions) -> MxnetExecutor:
     context = mxnet.cpu() if gpu is None else mxnet.gpu(gpu)
     thread = ThreadPoolExecutor(1, thread_name_prefix="mxnet")
     try:
-        network = thread.submit(
-            _Network, imported.signature, options.source, context, imported.graph.np_shape
-        ).result()
+        network = thread.submit(_Network, imported, options.source, context).result()
+        signature = imported.signature
+        if imported.plan is None:
+            signature = thread.submit(network.completed, signature).result()
     except Exception as error:
         thread.shutdown()
         raise UnsupportedModel(f"mxnet does not load this network: {error}") from error
-    return MxnetExecutor(imported.signature, options, network, thread)
+    return MxnetExecutor(signature, options, network, thread)
 
 
 class MxnetExecutor:
@@ -148,19 +154,18 @@ class _Network:
 
     def __init__(
         self,
-        signature: Signature,
+        imported: Imported,
         files: tuple[Path, Path | None],
         context: mxnet.Context,
-        np_shape: bool,  # noqa: FBT001 (called through a pool)
     ) -> None:
-        mxnet.util.set_np_shape(np_shape)  # a setting of the calling thread
+        mxnet.util.set_np_shape(imported.graph.np_shape)  # a setting of the calling thread
         symbol, params = files
         self._context = context
-        self._outputs = tuple(spec.name for spec in signature.outputs)
+        self._outputs = imported.answers
         self._graph = mxnet.sym.load(str(symbol))
         self._order: list[str] = self._graph.list_inputs()
         self._stored = _stored(params, context)
-        given = {spec.name for spec in signature.inputs} | self._stored.keys()
+        given = {spec.name for spec in imported.signature.inputs} | self._stored.keys()
         self._unused = [name for name in self._order if name not in given]
         self._unused_arrays: dict[tuple[tuple[int, ...], ...], dict[str, Any]] = {}
         self._call: Any = mxnet.nd.CachedOp(self._graph, self._flags())
@@ -175,6 +180,18 @@ class _Network:
         answers = self._call(*(arrays[name] for name in self._order))
         answers = answers if isinstance(answers, list) else [answers]
         return {name: answer.asnumpy() for name, answer in zip(self._outputs, answers, strict=True)}
+
+    def completed(self, signature: Signature) -> Signature:
+        """The signature with the outputs that MXNet gives for zeros: what varies there is free."""
+        for size in _SIZES:
+            try:
+                few, many = (self.run(_zeros(signature, rows, size * (rows - 1))) for rows in _ROWS)
+            except mxnet.MXNetError as error:
+                failure = error
+                continue
+            outputs = tuple(_spec(name, few[name], many[name]) for name in self._outputs)
+            return replace(signature, outputs=outputs)
+        raise failure
 
     def close(self) -> None:
         """Let MXNet free the network here, on the thread that made it."""
@@ -209,6 +226,25 @@ class _Network:
             }
             self._unused_arrays = {tuple(shapes.values()): found}
         return found
+
+
+def _zeros(signature: Signature, rows: int, size: int) -> dict[str, np.ndarray]:
+    """Inputs whose values every operator takes, with these sizes where they are free."""
+    return {
+        spec.name: np.zeros(
+            [
+                dim if dim >= 0 else rows if axis == spec.batch_axis else size
+                for axis, dim in enumerate(spec.shape)
+            ],
+            spec.dtype.numpy,
+        )
+        for spec in signature.inputs
+    }
+
+
+def _spec(name: str, few: np.ndarray, many: np.ndarray) -> TensorSpec:
+    shape = [one if one == other else -1 for one, other in zip(few.shape, many.shape, strict=True)]
+    return TensorSpec(name, DType.of(few.dtype), tuple(shape), batch_axis=None)
 
 
 def _stored(params: Path | None, context: mxnet.Context) -> dict[str, Any]:

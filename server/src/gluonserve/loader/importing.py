@@ -32,11 +32,20 @@ if TYPE_CHECKING:
     from gluonserve.loader.lowering.table import OpTable
     from gluonserve.loader.roles import Roles
 
-__all__ = ["PLAIN_ONNX", "Imported", "InputHint", "Lowered", "Target", "import_model"]
+__all__ = [
+    "PLAIN_ONNX",
+    "Imported",
+    "InputHint",
+    "Lowered",
+    "Target",
+    "import_as_exported",
+    "import_model",
+]
 
 _MXNET_RUNS_IT = (
     'MXNet itself can run what has no lowering: executor = "mxnet" where mxnet is installed'
 )
+_UNPROVEN = "MXNet runs it as it was exported, and nothing proves that its rows stay apart"
 _STATE_SLOTS: Mapping[str, tuple[int, ...]] = {"RNN": (2, 3)}
 _SHOWN = 12
 
@@ -53,7 +62,11 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """A network: the source graph, its parameters, its signature, and ONNX on demand."""
+    """A network: the source graph, its parameters, its signature, and ONNX on demand.
+
+    Without a ``plan`` it was taken as exported: only MXNet can run it, and tells its outputs, of
+    which the signature then says nothing.
+    """
 
     graph: Graph
     params: Mapping[str, np.ndarray]
@@ -63,12 +76,20 @@ class Imported:
     """The shapes of the inputs with their free dimensions named."""
     output_dims: Mapping[str, tuple[Dim, ...]] = field(repr=False)
     """The shapes of the outputs in terms of those of the inputs."""
-    plan: Plan = field(repr=False)
+    plan: Plan | None = field(repr=False)
     holes: Mapping[str, Dim] = field(repr=False)
     """What the graph fixed of shapes that it left open."""
+    answers: tuple[str, ...] = ()
+    """The names of the outputs."""
 
     def lower(self, target: Target = PLAIN_ONNX) -> Lowered:
-        """ONNX for what ``target`` can do; weights stay in the mapped file."""
+        """ONNX for what ``target`` can do; weights stay in the mapped file.
+
+        Raises:
+            UnsupportedModel: it was taken as exported, or the target needs what is not known.
+        """
+        if self.plan is None:
+            raise UnsupportedModel("the network has operators without lowering; MXNet runs it")
         kinds = {s.name: (s.dtype, self.input_dims[s.name]) for s in self.signature.inputs}
         built = self.plan.lower(kinds, target, self.holes)
         if built.unknown is not None:
@@ -150,6 +171,49 @@ def _imported(
         },
         plan=plan,
         holes=built.build.known,
+        answers=tuple(spec.name for spec in signature.outputs),
+    )
+
+
+def import_as_exported(
+    symbol: Path,
+    params: Path | None,
+    *,
+    inputs: Mapping[str, InputHint],
+    outputs: Mapping[int, str],
+    samples: Mapping[str, np.ndarray],
+) -> Imported:
+    """Import for MXNet itself, which runs what has no lowering.
+
+    The inputs' types and shapes come from settings, samples and the graph; only rows are free
+    where nothing says more. Nothing is proven of the outputs.
+
+    Raises:
+        InvalidModel: a file is broken.
+        InvalidConfig: the shape of an input is not known; names it.
+    """
+    graph = read_symbol(symbol)
+    stored: Mapping[str, np.ndarray] = {} if params is None else read_params(params)
+    parts = roles(graph, stored.keys())
+    names = _data_inputs(graph, reachable(graph, TABLE), parts, inputs)
+    specs = []
+    for name, fact in facts.input_facts(graph, stored, names, inputs, samples).items():
+        hint, shape = inputs.get(name, InputHint()), fact.shape
+        if hint.shape is None and name in samples and shape:
+            shape = (-1, *samples[name].shape[1:])
+        axis = hint.batch_axis if hint.batch_axis is not None else 0
+        counted = axis if isinstance(axis, int) and shape[axis : axis + 1] == (-1,) else None
+        specs.append(TensorSpec(name, fact.dtype, shape, counted, accept=hint.accept))
+    return Imported(
+        graph=graph,
+        params=stored,
+        signature=Signature(tuple(specs), (), batchable=False, why=_UNPROVEN),
+        notes=tuple(_notes(graph, stored, parts, names)),
+        input_dims={},
+        output_dims={},
+        plan=None,
+        holes={},
+        answers=tuple(outputs.get(at, name) for at, name in enumerate(output_names(graph))),
     )
 
 

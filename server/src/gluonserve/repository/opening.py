@@ -6,11 +6,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from gluonserve.batching.selfcheck import Below
+from gluonserve.errors import UnsupportedModel
 from gluonserve.executors import choose
 from gluonserve.executors.options import ExecutorOptions
 from gluonserve.loader.graph import Node, Variable
 from gluonserve.loader.hints import InputHint
-from gluonserve.loader.importing import import_model
+from gluonserve.loader.importing import import_as_exported, import_model
 from gluonserve.loader.outputs import output_names
 from gluonserve.loader.params import Params
 
@@ -40,14 +41,15 @@ class Opened:
     """A compiled network before anything is known of its answers.
 
     ``renamed`` maps the outputs' own names to those that settings gave them, ``valid`` tells the
-    range of whole-number inputs where the network limits it, ``release`` frees what the executor
-    does not own.
+    range of whole-number inputs where the network limits it, ``facts`` what there is to say beyond
+    the executor's description, ``release`` frees what the executor does not own.
     """
 
     executor: Executor
     renamed: Mapping[str, str] = field(default_factory=dict)
     valid: Mapping[str, Below] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    facts: Mapping[str, str] = field(default_factory=dict)
     device_bytes: int | None = None
     release: Callable[[], None] = _nothing
 
@@ -60,20 +62,25 @@ class Opened:
 def import_source(source: ModelSource, samples: Samples | None) -> Imported:
     """Import as the settings say; whoever asks closes the parameters.
 
+    Where they name MXNet as executor, operators without lowering are its affair.
+
     Raises:
         GluonserveError: a file is broken or missing, or holds what has no lowering.
     """
     settings = source.settings
-    return import_model(
-        source.symbol,
-        source.params,
-        inputs={
-            one.name: InputHint(one.datatype, one.shape, one.batch_axis, one.accept)
-            for one in settings.inputs
-        },
-        outputs={one.index: one.name for one in settings.outputs if one.name is not None},
-        samples=samples.inputs if samples is not None else {},
-    )
+    hints = {
+        one.name: InputHint(one.datatype, one.shape, one.batch_axis, one.accept)
+        for one in settings.inputs
+    }
+    renamed = {one.index: one.name for one in settings.outputs if one.name is not None}
+    recorded = samples.inputs if samples is not None else {}
+    files = (source.symbol, source.params)
+    try:
+        return import_model(*files, inputs=hints, outputs=renamed, samples=recorded)
+    except UnsupportedModel:
+        if settings.executor != "mxnet":
+            raise
+    return import_as_exported(*files, inputs=hints, outputs=renamed, samples=recorded)
 
 
 def open_source(source: ModelSource, samples: Samples | None) -> Opened:
