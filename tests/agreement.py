@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Bound:
-    """What is allowed: ``absolute + relative * |wanted|``, the first in units of the output's
-    largest magnitude where ``scaled``; ``steps`` are those of quantised integers."""
+    """What is allowed: ``absolute + relative * |wanted|``, and ``steps`` of quantised integers.
+
+    The absolute part is in units of the output's largest magnitude where ``scaled``.
+    """
 
     absolute: float = 0.0
     relative: float = 0.0
@@ -35,7 +37,12 @@ LONG_SUMS = Bound(1e-5, 1e-3, scaled=True)
 HALF = Bound(1e-2, 1e-2)
 HALF_SUMS = Bound(5e-2, 5e-2, scaled=True)
 
-MOVING = frozenset("""
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+MOVING = _names("""
     BlockGrad Concat Flatten Pad Reshape SequenceLast SequenceMask SequenceReverse SliceChannel
     SwapAxis _contrib_boolean_mask _contrib_index_array _copy _eye _full _image_crop
     _linalg_extractdiag _linalg_extracttrian _linalg_makediag _linalg_maketrian _maximum
@@ -52,10 +59,10 @@ MOVING = frozenset("""
     expand_dims fix floor gather_nd make_loss max min negative one_hot ones_like pick relu repeat
     reshape_like reverse rint round scatter_nd sign slice slice_axis slice_like sort space_to_depth
     squeeze stack take tile topk transpose trunc where zeros_like
-""".split())  # fmt: skip
+""")
 """Operators whose floats are moved, chosen or made whole, and so equal to the bit."""
 
-ELEMENTWISE = frozenset("""
+ELEMENTWISE = _names("""
     Cast Dropout LinearRegressionOutput MAERegressionOutput _arange _contrib_arange_like
     _contrib_dequantize _contrib_div_sqrt_dim _contrib_gradientmultiplier _contrib_quadratic
     _contrib_round_ste _div_scalar _image_normalize _linspace _minus_scalar _mod _mul_scalar
@@ -66,10 +73,10 @@ ELEMENTWISE = frozenset("""
     _scatter_elemwise_div broadcast_add broadcast_div broadcast_mod broadcast_mul broadcast_sub
     degrees elemwise_add elemwise_div elemwise_mul elemwise_sub hard_sigmoid radians reciprocal
     smooth_l1 square
-""".split())  # fmt: skip
+""")
 """Operators that compute each float by itself, with plain arithmetic."""
 
-FUNCTIONS = frozenset("""
+FUNCTIONS = _names("""
     Activation LeakyReLU LogisticRegressionOutput _hypot _hypot_scalar _npi_arccosh _npi_arcsin
     _npi_arcsinh _npi_arctan _npi_arctan2 _npi_arctanh _npi_blackman _npi_cbrt _npi_cos _npi_cosh
     _npi_exp _npi_expm1 _npi_hamming _npi_hanning _npi_hypot _npi_ldexp _npi_log _npi_log10
@@ -77,13 +84,13 @@ FUNCTIONS = frozenset("""
     _npi_sinh _npi_sqrt _npi_tan _npi_tanh _npx_sigmoid _power _power_scalar _rpower_scalar arccos
     arccosh arcsin arcsinh arctan arctanh broadcast_power cbrt cos cosh erfinv exp expm1 gamma
     gammaln log log10 log1p log2 rcbrt rsqrt sigmoid sin sinh softsign sqrt tan tanh
-""".split())  # fmt: skip
+""")
 """Operators that compute each float by itself, with more than arithmetic."""
 
-LONG = frozenset("""
+LONG = _names("""
     RNN _linalg_det _linalg_gelqf _linalg_inverse _linalg_potrf _linalg_potri _linalg_slogdet
     _linalg_trsm _npi_pinv _npi_pinv_scalar_rcond _npi_solve _npi_tensorinv _npi_tensorsolve
-""".split())  # fmt: skip
+""")
 """Operators whose long sums cancel."""
 
 INDICES = frozenset({"argsort", "topk", "argmax", "argmin", "_npi_argmax", "_npi_argmin"})

@@ -1,4 +1,4 @@
-"""Replays every recorded operator case through import and engines, and holds the list of exceptions.
+"""Replays every recorded operator case through import and engines; holds the list of exceptions.
 
     python -m tests.conforming [--fresh] [--processes N] [--only auto|onnxruntime] [NAME ...]
 

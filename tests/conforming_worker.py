@@ -1,4 +1,4 @@
-"""Replays the cases whose names come on standard input, one line of JSON each on standard output."""
+"""Replays the cases whose names come on standard input; answers a line of JSON each."""
 
 from __future__ import annotations
 

@@ -50,10 +50,14 @@ def problems(results: Iterable[Result], path: Path = FILE) -> list[str]:
         outcome = "" if one.outcome == "agree" else one.outcome
         if known.get(key, "") != outcome:
             is_so = outcome or "agrees"
-            found.append(f"{one.case} on {one.mode}: {is_so}, listed as {known.get(key, 'agreeing')}"
-                         + (f" ({one.detail[:160]})" if one.detail else ""))
-    found += [f"{case} on {mode}: listed, and there is no such case"
-              for case, mode in sorted(known.keys() - seen)]
+            found.append(
+                f"{one.case} on {one.mode}: {is_so}, listed as {known.get(key, 'agreeing')}"
+                + (f" ({one.detail[:160]})" if one.detail else "")
+            )
+    found += [
+        f"{case} on {mode}: listed, and there is no such case"
+        for case, mode in sorted(known.keys() - seen)
+    ]
     return found
 
 
