@@ -129,7 +129,7 @@ def test_gluon_layers_begin_with_zeros_for_any_rows_and_steps(kind: str, layout:
     ("layout", "hint", "batchable"),
     [
         ("NTC", None, True),
-        ("TNC", None, False),
+        ("TNC", None, True),
         ("TNC", 1, True),
         ("TNC", 0, False),
     ],

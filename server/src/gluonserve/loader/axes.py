@@ -21,6 +21,7 @@ def batch_facts(
     shapes: Mapping[str, tuple[Dim, ...]],
     hints: Mapping[str, InputHint],
     coupled: Collection[str] = (),
+    rows: Collection[str] = (),
 ) -> dict[str, Dim]:
     """The free dimensions that are ``batch``, given what inputs are known to be.
 
@@ -28,6 +29,8 @@ def batch_facts(
     one input to another axis of a second one (lengths of shape (N,) beside data of shape
     (T, N, C)), the tie decides, so that no input has two such axes. A dimension along which an
     operator couples elements (the steps of a recurrent layer) counts rows only if settings say so.
+    Where nothing is left and settings say nothing, ``rows`` are what a recurrent layer takes for
+    rows: axis 1 of data with steps first.
     """
     chosen: dict[str, Dim] = {}
     wanted = {name: _wanted(shape, hints.get(name)) for name, shape in shapes.items()}
@@ -39,7 +42,9 @@ def batch_facts(
         trial = {**chosen, symbol: dims.free(BATCH)}
         if not any(_twice(shape, trial) for shape in shapes.values()):
             chosen = trial
-    return chosen
+    if chosen or any(hint.batch_axis is not None for hint in hints.values()):
+        return chosen
+    return {symbol: dims.free(BATCH) for symbol in sorted(set(rows) - set(coupled))[:1]}
 
 
 def batch_axis(shape: tuple[Dim, ...]) -> int | None:

@@ -165,7 +165,8 @@ def _settled(
             continue
         if batched:
             return _without_holes(built)
-        _merge(learned, axes.batch_facts(current, hints, built.build.coupled), symbols)
+        build = built.build
+        _merge(learned, axes.batch_facts(current, hints, build.coupled, build.rows), symbols)
         batched = True
     raise InvalidModel("the shapes of the inputs do not settle")
 

@@ -74,6 +74,8 @@ class Build:
     constants: dict[tuple[str, tuple[int, ...], bytes], Value] = field(default_factory=dict)
     coupled: set[str] = field(default_factory=set)
     """Free dimensions along which elements depend on each other; those cannot count rows."""
+    rows: set[str] = field(default_factory=set)
+    """Free dimensions that operators take for rows."""
     parameters: dict[str, str] = field(default_factory=dict)
     """Which of the constants are stored parameters, and their names there."""
     node: Node | None = None

@@ -183,6 +183,12 @@ class Emit:
         for dim in shape:
             self._build.coupled |= dims.symbols(dim)
 
+    def counts_rows(self, dim: Dim) -> None:
+        """Say that an operator takes this dimension for rows, where it is a free one."""
+        name = dims.free_name(dim)
+        if name is not None:
+            self._build.rows.add(name)
+
     def same_shape(self, *values: Value, what: str = "shapes") -> Shape:
         """The common shape of values that the operator wants alike."""
         shape = values[0].shape

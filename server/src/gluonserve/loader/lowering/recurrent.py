@@ -91,7 +91,7 @@ def rnn(
 
     Gates are put into ONNX's order by nodes that engines fold, so that weights stay in their file.
     As MXNet on a CPU it ignores sequence lengths and the clipping of states, which only cuDNN
-    knows. Steps are axis 0; settings name the axis of the rows, where it is the input's axis 1.
+    knows. Steps are axis 0 and rows are axis 1.
     """
     cells, lengths = (others[:1], others[1:]) if mode == "lstm" else ((), others)
     if len(lengths) != use_sequence_length:
@@ -99,6 +99,7 @@ def rnn(
     for value in lengths:
         op.equate(value.shape[0], data.shape[1], "sequence_length")
     op.couple(data.shape[0])
+    op.counts_rows(data.shape[1])
     directions = 1 + bidirectional
     layers = Layers(
         mode, _input_size(op, data, parameters, state_size, num_layers, directions, mode,
