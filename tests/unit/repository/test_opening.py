@@ -13,6 +13,7 @@ import pytest
 from gluonserve.batching.selfcheck import Below
 from gluonserve.dataplane import DataPlane, InferRequest
 from gluonserve.errors import InvalidConfig, InvalidModel
+from gluonserve.executors.options import available_cores
 from gluonserve.loader.importing import import_model
 from gluonserve.repository.layout import find
 from gluonserve.repository.loading import load_version
@@ -38,6 +39,29 @@ def copied(folder: Path, name: str, settings: str = "") -> Path:
 def loaded(folder: Path):
     (source,) = find(folder)
     return load_version(source, threading.Event())
+
+
+class TestThreads:
+    @pytest.mark.skipif(available_cores() < 2, reason="there is one thread anyway")
+    def test_a_network_of_short_rows_has_one_and_says_why(self, tmp_path) -> None:
+        version = loaded(copied(tmp_path, "cnn", FOUR_BY_FOUR))
+
+        assert version.description["threads"] == "1"
+        assert "; one thread, because a row takes 0.0" in version.description["why"]
+        version.close()
+
+    def test_settings_come_first(self, tmp_path) -> None:
+        version = loaded(copied(tmp_path, "cnn", "threads = 2\n" + FOUR_BY_FOUR))
+
+        assert version.description["threads"] == "2"
+        assert "one thread" not in version.description["why"]
+        version.close()
+
+    def test_several_instances_share_all_cores(self, tmp_path) -> None:
+        version = loaded(copied(tmp_path, "cnn", "instances = 2\n" + FOUR_BY_FOUR))
+
+        assert version.description["threads"] == str(available_cores())
+        version.close()
 
 
 class TestSettingsReachTheNetwork:
