@@ -1,0 +1,61 @@
+"""Ranks of inputs that only the bodies of loops and branches tell."""
+
+from __future__ import annotations
+
+import pytest
+
+from gluonserve.loader.graph import Graph, Node, Ref, Variable
+from gluonserve.loader.ranks import input_ranks
+
+DENSE = {"num_hidden": "4", "no_bias": "True", "flatten": "False"}
+
+
+def body(*names: str) -> Graph:
+    """Variables, the first of which meets a weight and the second of which is added."""
+    nodes = [Variable(name) for name in names]
+    at = len(nodes)
+    add = Node("elemwise_add", "add", {}, (Ref(0), Ref(1)))
+    conv = Node("Convolution", "conv", {"kernel": "(3, 3)", "num_filter": "4"}, (Ref(at), Ref(2)))
+    return Graph((*nodes, add, conv), (Ref(at + 1),))
+
+
+def test_a_step_of_a_loop_has_an_axis_less_than_its_data() -> None:
+    places = {"in_data_locs": "[0]", "in_state_locs": "[1]", "remain_locs": "[2]"}
+    loop = Node("_foreach", "loop", places, (Ref(0), Ref(1), Ref(2)), (body("x", "s", "w"),))
+    graph = Graph((Variable("data"), Variable("state"), Variable("weight"), loop), (Ref(3),))
+
+    assert input_ranks(graph, {"weight": (4, 3, 3, 3)}) == {"data": 5, "state": 4, "weight": 4}
+
+
+@pytest.mark.parametrize(
+    ("op", "attributes", "subgraphs"),
+    [
+        ("_while_loop", {"cond_input_locs": "[0]", "func_input_locs": "[1, 0, 2]"}, 2),
+        (
+            "_cond",
+            {
+                "cond_input_locs": "[0]",
+                "then_input_locs": "[1, 0, 2]",
+                "else_input_locs": "[0, 1, 2]",
+            },
+            3,
+        ),
+    ],
+    ids=["while", "branch"],
+)
+def test_places_bind_inputs_to_variables(
+    op: str, attributes: dict[str, str], subgraphs: int
+) -> None:
+    test = Graph((Variable("c"),), (Ref(0),))
+    bodies = (test, *[body("x", "s", "w") for _ in range(subgraphs - 1)])
+    node = Node(op, "node", attributes, (Ref(0), Ref(1), Ref(2)), bodies)
+    graph = Graph((Variable("a"), Variable("b"), Variable("weight"), node), (Ref(3),))
+
+    assert input_ranks(graph, {"weight": (4, 3, 3, 3)}) == {"a": 4, "b": 4, "weight": 4}
+
+
+def test_places_that_no_input_has_are_passed_over() -> None:
+    places = {"in_data_locs": "[7]", "in_state_locs": "[1", "remain_locs": "(0)"}
+    loop = Node("_foreach", "loop", places, (Ref(0),), (body("x", "s", "w"),))
+
+    assert input_ranks(Graph((Variable("data"), loop), (Ref(1),)), {}) == {}
