@@ -221,6 +221,8 @@ class Emit:
         if wanted == value.shape:
             return value
         self.equate(dims.product(value.shape), dims.product(wanted), f"{value.shape} as {wanted}")
+        if not wanted:
+            return self.squeeze(value, *range(value.rank))
         if value.constant is not None and all(isinstance(dim, int) for dim in wanted):
             return self._viewed(value, tuple(self.static(dim, "a constant") for dim in wanted))
         vector = self._reshape_vector(value.shape, wanted)
