@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from gluonserve_export.tracing import Axis, Traced
 
 
+_EMPTY = ("deferred", "uninitialised")
+
+
 @dataclass(frozen=True)
 class Diagnosis:
     """What was found; printed, it is the tree of the network with the findings in it."""
@@ -65,6 +68,8 @@ def diagnose(
     findings = examine(net)
     if sample_inputs:
         findings += _running(net, sample_inputs, findings, batch_axes)
+        idle = {one.path for one in findings if one.code == "unused"}
+        findings = [one for one in findings if not (one.path in idle and one.code in _EMPTY)]
     order = {path: at for at, (path, _) in enumerate(networks.blocks(net).values())}
     findings.sort(key=lambda finding: order.get(finding.path, -1))
     return Diagnosis(tuple(findings), drawing(net, findings))

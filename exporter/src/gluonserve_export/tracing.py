@@ -35,7 +35,7 @@ class Traced:
     """A symbol with what its variables hold, and what was found out by running other shapes.
 
     ``batch_axes`` and ``output_axes`` are None where the number of rows is fixed. ``free`` are the
-    other axes of each input whose size may change.
+    other axes of each input whose size may change, ``others`` the runs of other shapes.
     """
 
     symbol: Any
@@ -48,7 +48,7 @@ class Traced:
     free: Dict[str, Set[int]] = field(default_factory=dict)
     findings: List[Finding] = field(default_factory=list)
     recorded: Optional[Recorded] = None
-    variant: Optional[Run] = None
+    others: List[Run] = field(default_factory=list)
 
 
 @dataclass
@@ -113,6 +113,7 @@ class _Tracer:
         self._free_batch(traced, batch_axes)
         self._free_others(traced, free)
         traced.symbol = self._symbol(self._patches)
+        traced.others = self._proven[1:]
         used = set(traced.symbol.list_inputs())
         traced.parameters = {name: one for name, one in self._held.items() if name in used}
         return traced
@@ -164,7 +165,7 @@ class _Tracer:
             rows = self._rows(axes)
             if rows is None:
                 continue
-            more = _more(rows, [array.shape for array in self._arrays])
+            more = more_than(rows, [array.shape for array in self._arrays])
             try:
                 run = self._run([self._drawn(at, axis, more) for at, axis in enumerate(axes)])
             except Stopped:
@@ -174,9 +175,9 @@ class _Tracer:
                 continue
             self._batch = axes
             if self._accept(run):
-                traced.batch_axes, traced.variant = axes, run
+                traced.batch_axes = axes
                 traced.output_axes = [
-                    _axis(one, other, rows, more)
+                    axis_of(one, other, rows, more)
                     for (_, one), other in zip(traced.outputs, run.outputs)
                 ]
             else:
@@ -276,13 +277,13 @@ class _Tracer:
         return list(found.values()) or [Finding("fixed-dimension", "", what)]
 
 
-def _more(rows: int, shapes: Sequence[Sequence[int]]) -> int:
-    """Another number of rows, one that no dimension of the inputs has."""
+def more_than(rows: int, shapes: Sequence[Sequence[int]]) -> int:
+    """A larger number of rows, one that no dimension of the inputs has."""
     taken = {dim for shape in shapes for dim in shape}
     return next(more for more in itertools.count(rows + 1) if more not in taken)
 
 
-def _axis(one: np.ndarray, other: np.ndarray, rows: int, more: int) -> Optional[Axis]:
+def axis_of(one: np.ndarray, other: np.ndarray, rows: int, more: int) -> Optional[Axis]:
     """The axis that counts rows; "none" for what other rows do not change; else None."""
     if one.shape == other.shape:
         return NONE if np.array_equal(one, other) else None
