@@ -47,6 +47,10 @@ FLAGS: Mapping[int, DType] = {
 """MXNet's numbers for types, as ``__dtype__`` has them."""
 
 _TYPED_ALIKE = frozenset({"Convolution", "Deconvolution", "FullyConnected", "RNN", "stack"})
+_TYPED_AS_FIRST = frozenset({
+    "Flatten", "Reshape", "SequenceLast", "SliceChannel", "_contrib_arange_like",
+    "_contrib_interleaved_matmul_selfatt_qk", "expand_dims", "mean", "squeeze", "sum", "tile",
+})  # fmt: skip
 _TYPED_APART = frozenset({"Embedding", "_contrib_SparseEmbedding", "take", "Cast", "amp_cast"})
 
 
@@ -93,7 +97,7 @@ def _dtype_edges(at: int, node: Node) -> Iterator[Edge]:
         return
     elif node.op in ALL or node.op in _TYPED_ALIKE or node.op.startswith("broadcast_"):
         yield from ((ref.node, at, 0) for ref in node.inputs if ref != _condition(node))
-    elif node.op in FIRST or node.op in ("Reshape", "Flatten", "expand_dims", "squeeze"):
+    elif node.op in FIRST or node.op in _TYPED_AS_FIRST:
         yield from ((ref.node, at, 0) for ref in node.inputs[:1])
 
 
