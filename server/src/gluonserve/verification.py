@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib.util
 import math
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from gluonserve.batching.selfcheck import FREE_SIZES, generate_rows
 from gluonserve.errors import ExecutionFailed, GluonserveError
 from gluonserve.repository.layout import Unusable, find
 from gluonserve.repository.opening import open_source
 from gluonserve.repository.samples import compare, prepared, read_samples, replay, run
+from gluonserve.tracing import trace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from gluonserve.repository.layout import ModelSource
     from gluonserve.repository.opening import Opened
     from gluonserve.repository.samples import OutputError, Samples
+    from gluonserve.tracing import Opening, Parting
 
 _ROWS = 4
 
@@ -31,6 +33,7 @@ class Comparison:
     """One output of one version, from one engine, against one source of right answers.
 
     ``tolerance`` is None where errors are only shown (bf16, fp16 and int8 without a tolerance).
+    ``parting`` is where the engine and live MXNet part, if that was looked for.
     """
 
     model: str
@@ -42,6 +45,7 @@ class Comparison:
     largest: float
     tolerance: float | None
     note: str = ""
+    parting: Parting | None = None
 
     @property
     def passed(self) -> bool:
@@ -65,9 +69,17 @@ def changed(source: ModelSource, **settings: object) -> ModelSource:
 
 
 def verify(
-    source: ModelSource, *, live: bool, tolerance: float | None = None
+    source: ModelSource,
+    *,
+    live: bool,
+    tolerance: float | None = None,
+    tracing: bool = False,
+    opening: Opening = open_source,
 ) -> Iterator[Comparison]:
     """Compare every output with recorded samples, and with live MXNet if ``live``.
+
+    With ``tracing``, the first output that differs from live MXNet's tells the first node at which
+    the engine and MXNet part.
 
     Raises:
         GluonserveError: the model does not load, or there is nothing to compare with.
@@ -79,21 +91,51 @@ def verify(
             " MXNet is not installed or was not asked for"
         )
     allowed = tolerance if tolerance is not None else source.settings.tolerance
-    opened = open_source(source, samples)
+    opened = opening(source, samples)
     try:
         engine = opened.executor.description["executor"]
         if samples is not None:
             for error in replay(opened.executor, samples, opened.renamed):
                 yield _comparison(source, engine, "recorded", error, allowed)
         if live:
-            for error in _against_mxnet(source, opened, samples):
-                yield _comparison(source, engine, "live MXNet", error, allowed)
+            right, answers, feeds = _against_mxnet(source, opened, samples)
+            found = [
+                _comparison(source, engine, "live MXNet", compare(name, mine, right[name]), allowed)
+                for name, mine in answers.items()
+            ]
+            if tracing:
+                found = _traced(source, opened, feeds, found, opening)
+            yield from found
     finally:
         opened.close()
 
 
+def _traced(
+    source: ModelSource,
+    opened: Opened,
+    feeds: Mapping[str, np.ndarray],
+    found: list[Comparison],
+    opening: Opening,
+) -> list[Comparison]:
+    """The comparisons, the first that fails with the place where the two part."""
+    first = next((at for at, one in enumerate(found) if not one.passed), None)
+    if first is None:
+        return found
+    bad, executor = found[first], opened.executor
+    allowed = bad.tolerance or 0.0
+    parting = trace(
+        source, bad.engine, executor.signature, feeds, tolerance=allowed, opening=opening
+    )
+    return [*found[:first], replace(bad, parting=parting), *found[first + 1 :]]
+
+
 def verify_all(
-    path: Path, *, live: bool, tolerance: float | None = None, **settings: object
+    path: Path,
+    *,
+    live: bool,
+    tolerance: float | None = None,
+    tracing: bool = False,
+    **settings: object,
 ) -> Iterator[Comparison]:
     """Verify every model under ``path``, under these settings; one that fails hides no other."""
     for source in find(path):
@@ -101,7 +143,8 @@ def verify_all(
             yield _failed(source.name, source.version or 0, source.reason)
             continue
         try:
-            yield from verify(changed(source, **settings), live=live, tolerance=tolerance)
+            chosen = changed(source, **settings)
+            yield from verify(chosen, live=live, tolerance=tolerance, tracing=tracing)
         except GluonserveError as error:
             yield _failed(source.name, source.version, str(error))
 
@@ -110,31 +153,33 @@ def _failed(model: str, version: int, why: str) -> Comparison:
     return Comparison(model, version, "", "", "", math.inf, math.inf, 0.0, why)
 
 
+_Tensors: TypeAlias = "Mapping[str, np.ndarray]"
+
+
 def _against_mxnet(
     source: ModelSource, opened: Opened, samples: Samples | None
-) -> Iterator[OutputError]:
+) -> tuple[_Tensors, _Tensors, _Tensors]:
+    """MXNet's answers, the engine's, and the inputs."""
     reference = open_source(
         changed(source, executor="mxnet", precision="fp32", device="cpu"), samples
     )
     try:
-        right, answers = _both(reference, opened, samples)
-        for name, answer in answers.items():
-            yield compare(name, answer, right[name])
+        return _both(reference, opened, samples)
     finally:
         reference.close()
 
 
 def _both(
     reference: Opened, opened: Opened, samples: Samples | None
-) -> tuple[Mapping[str, np.ndarray], Mapping[str, np.ndarray]]:
+) -> tuple[_Tensors, _Tensors, _Tensors]:
     """What both answer to the recorded inputs, else to generated rows of a size that both take."""
     if samples is not None:
         feeds = prepared(opened.executor, samples)
-        return run(reference.executor, feeds), run(opened.executor, feeds)
+        return run(reference.executor, feeds), run(opened.executor, feeds), feeds
     for free in FREE_SIZES:
         feeds = generate_rows(opened.executor.signature, _ROWS, valid=opened.valid, free=free)
         try:
-            return run(reference.executor, feeds), run(opened.executor, feeds)
+            return run(reference.executor, feeds), run(opened.executor, feeds), feeds
         except ExecutionFailed as error:
             failure = error
     raise GluonserveError(
