@@ -185,9 +185,7 @@ class Emit:
 
     def counts_rows(self, dim: Dim) -> None:
         """Say that an operator takes this dimension for rows, where it is a free one."""
-        name = dims.free_name(dim)
-        if name is not None:
-            self._build.rows.add(name)
+        self._build.rows |= {name} if (name := dims.free_name(dim)) else set()
 
     def same_shape(self, *values: Value, what: str = "shapes") -> Shape:
         """The common shape of values that the operator wants alike."""
@@ -322,11 +320,8 @@ class Emit:
 
     def _viewed(self, value: Value, shape: tuple[int, ...]) -> Value:
         """A constant in another shape: the same bytes, so that a stored one stays in its file."""
-        elements = np.reshape(np.asarray(value.constant), shape)
-        if elements.nbytes <= _SHARED_BYTES:
-            return self.const(elements)
-        view = self._constant(elements, value.dtype)
-        if value.name in self._build.parameters:
+        view = self.const(np.reshape(np.asarray(value.constant), shape))
+        if value.name in self._build.parameters and view.name not in self._build.parameters:
             self._build.parameters[view.name] = self._build.parameters[value.name]
         return view
 
