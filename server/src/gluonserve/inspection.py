@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from gluonserve.errors import GluonserveError
+from gluonserve.loader.obstacles import obstacles
 from gluonserve.loader.params import Params, read_params
 from gluonserve.loader.symbol import read_symbol
 from gluonserve.repository.layout import ModelSource, find
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
+    from gluonserve.loader.obstacles import Obstacle
     from gluonserve.repository.loading import Loaded
     from gluonserve.repository.samples import Samples
     from gluonserve.tensors import TensorSpec
@@ -26,7 +28,10 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Report:
-    """One version of a model. Without ``problems`` it loads; facts are there as far as it came."""
+    """One version of a model. Without ``problems`` it loads; facts are there as far as it came.
+
+    ``obstacles`` name every operator, attribute and node that has no lowering.
+    """
 
     name: str
     version: int | None
@@ -40,6 +45,7 @@ class Report:
     batching: str = ""
     notes: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    obstacles: tuple[Obstacle, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """The same in JSON's types."""
@@ -78,8 +84,10 @@ def inspect_source(source: ModelSource) -> Report:
 
 
 def _count_operators(source: ModelSource, report: Report) -> None:
-    counts = Counter(node.op for node in read_symbol(source.symbol).operators())
-    report.operators = dict(counts.most_common())
+    graph = read_symbol(source.symbol)
+    report.operators = dict(Counter(node.op for node in graph.operators()).most_common())
+    if source.settings.executor != "mxnet":
+        report.obstacles = obstacles(graph)
 
 
 def _read_params(source: ModelSource) -> None:

@@ -112,6 +112,25 @@ def test_inspect_names_everything_that_stops_a_model(model: Path) -> None:
     assert "NorThis" in report["problems"][1]
 
 
+def test_inspect_names_the_nodes_in_the_way_and_what_to_do(model: Path) -> None:
+    graph = json.loads(symbol("softmax", "NoSuchThing", "Custom", "NoSuchThing"))
+    graph["nodes"][1]["attrs"] = {"axis": "sideways"}
+    names = [node["name"] for node in graph["nodes"][1:]]
+    (model / "chances-symbol.json").write_text(json.dumps(graph))
+
+    (report,) = json.loads(gluonserve("inspect", model, "--json").stdout)
+    shown = gluonserve("inspect", model)
+
+    obstacles = {one["operator"]: one for one in report["obstacles"]}
+    assert obstacles["softmax"]["nodes"] == [names[0]]
+    assert "axis='sideways'" in obstacles["softmax"]["reason"]
+    assert "export again" in obstacles["softmax"]["remedy"]
+    assert obstacles["NoSuchThing"]["nodes"] == [names[1], names[3]]
+    assert "Python code" in obstacles["Custom"]["reason"]
+    assert all('executor = "mxnet"' in one["remedy"] for one in obstacles.values())
+    assert "what to do" in shown.stdout
+
+
 def test_convert_writes_onnx_that_answers_the_same(model: Path, tmp_path: Path) -> None:
     target = tmp_path / "chances.onnx"
 

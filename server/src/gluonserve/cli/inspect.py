@@ -45,6 +45,11 @@ def _print(report: Report) -> None:
         columns = ["tensor", "name", "type", "shape", "batch axis", "also takes"]
         rows = [*_tensors("input", report.inputs), *_tensors("output", report.outputs)]
         out.print(rendering.table("", columns, rows))
+    if report.obstacles:
+        rows = [
+            (one.operator, one.reason, ", ".join(one.nodes), one.remedy) for one in report.obstacles
+        ]
+        out.print(rendering.table("in the way", ["operator", "why", "nodes", "what to do"], rows))
     for title, lines in (("note", report.notes), ("[red]problem[/]", report.problems)):
         for line in lines:
             out.print(f"{title}: ", rendering.plain(line), sep="")
