@@ -185,14 +185,14 @@ def where(op: Emit, condition: Value, x: Value, y: Value) -> Value:
 
 @OPS.lowers("_npi_where_lscalar")
 def where_left(op: Emit, condition: Value, x: Value, *, scalar: float = 0.0) -> Value:
-    """The scalar where the condition fails."""
-    return choose(op, truth(op, condition), x, op.scalar(scalar, x.dtype))
+    """The scalar where the condition holds, whatever the input is called."""
+    return choose(op, truth(op, condition), op.scalar(scalar, x.dtype), x)
 
 
 @OPS.lowers("_npi_where_rscalar")
 def where_right(op: Emit, condition: Value, y: Value, *, scalar: float = 0.0) -> Value:
-    """The scalar where the condition holds."""
-    return choose(op, truth(op, condition), op.scalar(scalar, y.dtype), y)
+    """The scalar where the condition fails, whatever the input is called."""
+    return choose(op, truth(op, condition), y, op.scalar(scalar, y.dtype))
 
 
 @OPS.lowers("_npi_where_scalar2")
