@@ -306,6 +306,22 @@ class TestGrowingBatches:
 
         run_manually(scenario)
 
+    def test_requests_of_a_burst_that_come_round_by_round_share_a_batch(self) -> None:
+        async def scenario(loop: ManualLoop) -> None:
+            executor = FakeExecutor()
+            async with DynamicBatcher(executor, BatchPolicy()) as batcher:
+                await asyncio.gather(*(batcher.submit(row(value)) for value in range(4)))
+                callers = []
+                for value in range(6):
+                    callers.append(submit(batcher, value))
+                    await asyncio.sleep(0)
+                    await asyncio.sleep(0)
+                await asyncio.gather(*callers)
+
+            assert executor.sizes == [4, 6]
+
+        run_manually(scenario)
+
     def test_lone_request_waits_for_nobody_without_a_delay(self) -> None:
         async def scenario(loop: ManualLoop) -> None:
             async with DynamicBatcher(FakeExecutor(), BatchPolicy()) as batcher:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from structlog import get_logger
 
 from gluonserve.batching.answer import Answer, BatcherStatistics, Timing
+from gluonserve.batching.burst import Burst
 from gluonserve.batching.deadlines import Deadlines
 from gluonserve.batching.flight import Flight
 from gluonserve.batching.observer import Unobserved
@@ -82,6 +83,7 @@ class DynamicBatcher:
         self._free = max(1, executor.concurrency)
         self._typical_seconds = 0.0
         self._pump_scheduled = False
+        self._burst = Burst()
         self._timer: asyncio.Handle | None = None
         self._timer_when = 0.0
         self._closing = False
@@ -224,7 +226,19 @@ class DynamicBatcher:
         """Pump once what is ready now has arrived; a burst then shares a batch."""
         if not self._pump_scheduled and self._loop is not None:
             self._pump_scheduled = True
-            self._loop.call_soon(self._pump)
+            self._burst.begin(self._queue.requests, self._loop.time())
+            self._loop.call_soon(self._gather if self._burst.expected else self._pump)
+
+    def _gather(self) -> None:
+        """Pump when the burst is over or fills a batch."""
+        loop, queue = self._loop, self._queue
+        if loop is None or not self._pump_scheduled:  # a timer has pumped in between
+            return
+        full = self._closing or queue.rows >= self.policy.max_rows
+        if full or self._burst.is_over(queue.requests, loop.time()):
+            self._pump()
+        else:
+            loop.call_soon(self._gather)
 
     def _pump(self, now: float = 0.0) -> None:
         """Fill free slots while batches are ripe, then sleep until the next moment that matters."""
@@ -235,7 +249,7 @@ class DynamicBatcher:
         now = max(now, loop.time())
         try:
             self._expire(now)
-            lead = self._lead()
+            lead = self._typical_seconds + _LEAD_SECONDS
             while self._free:
                 batch = self._queue.take(now, lead=lead, draining=self._closing)
                 if batch is None:
@@ -244,9 +258,6 @@ class DynamicBatcher:
         finally:
             self._rest()
             self._settle_close()
-
-    def _lead(self) -> float:
-        return self._typical_seconds + _LEAD_SECONDS
 
     def _expire(self, now: float) -> None:
         self._queue.expire(now)
@@ -257,7 +268,7 @@ class DynamicBatcher:
     def _rest(self) -> None:
         moments = [self._queue.deadlines.earliest(), self._running.earliest()]
         if self._free:
-            moments.append(self._queue.due(self._lead()))
+            moments.append(self._queue.due(self._typical_seconds + _LEAD_SECONDS))
         ahead = [moment for moment in moments if moment is not None]
         if ahead:
             self._set_timer(min(ahead))
@@ -294,8 +305,8 @@ class DynamicBatcher:
             flight.failure = cause
             loop.call_soon(self._land, flight)
         self._observer.queued(-batch.rows)
-        padding = flight.padded - batch.rows
-        self._observer.batch_closed(batch.reason, len(batch.requests), batch.rows, padding)
+        rows, padding = batch.rows, flight.padded - batch.rows
+        self._observer.batch_closed(batch.reason, len(batch.requests), rows, padding)
 
     def _padded(self, rows: int) -> int:
         """The rows of the batch that the engine sees."""
@@ -319,7 +330,9 @@ class DynamicBatcher:
         self._free += 1
         self._flights.discard(flight)
         try:
-            if not self._pump_scheduled:
+            if self._burst.expected and self._queue.rows < self.policy.max_rows:
+                self._wake()
+            elif not self._pump_scheduled:
                 self._pump()
         finally:
             if flight.failure is None:
@@ -345,6 +358,7 @@ class DynamicBatcher:
             start = stop
         seconds = (input_ns + infer_ns + output_ns) / 1e9
         self._typical_seconds += 0.2 * (seconds - self._typical_seconds)
+        self._burst.learn(len(requests), self._typical_seconds)
         self._observer.batch_finished(rows, input_ns, infer_ns, output_ns)
 
     def _fail(self, flight: Flight, cause: BaseException) -> None:
