@@ -102,10 +102,11 @@ def _odd_value(rng: random.Random, graph: dict[str, Any]) -> str:
 
 
 def _odd_attribute(rng: random.Random, graph: dict[str, Any]) -> str:
-    node = rng.choice([node for node in graph["nodes"] if node.get("attrs")])
-    key = rng.choice([*node["attrs"], "unknown"])
-    node["attrs"][key] = rng.choice(ODD_ATTRIBUTES)
-    return f"{node['name']}: {key}={node['attrs'][key][:40]!r}"
+    node = rng.choice([n for n in graph["nodes"] if n.get("attrs") or n.get("param")])
+    attributes = node.get("attrs") or node["param"]
+    key = rng.choice([*attributes, "unknown"])
+    attributes[key] = rng.choice(ODD_ATTRIBUTES)
+    return f"{node['name']}: {key}={attributes[key][:40]!r}"
 
 
 def _rewire(rng: random.Random, graph: dict[str, Any]) -> str:

@@ -23,7 +23,7 @@ from gluonserve.loader.symbol import read_symbol
 from gluonserve.tensors import Signature, TensorSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     import numpy as np
 
@@ -48,6 +48,7 @@ _MXNET_RUNS_IT = (
 _UNPROVEN = "MXNet runs it as it was exported, and nothing proves that its rows stay apart"
 _STATE_SLOTS: Mapping[str, tuple[int, ...]] = {"RNN": (2, 3)}
 _SHOWN = 12
+_LONGEST = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,12 +241,12 @@ def _data_inputs(
     used = {v.name for at in needed if isinstance(v := graph.nodes[at], Variable)}
     missing = [name for name in parts.missing if name in used and name not in hints]
     if missing:
-        listed = ", ".join(missing[:_SHOWN]) + (", ..." if len(missing) > _SHOWN else "")
-        count = f"{len(missing)} parameter" + ("" if len(missing) == 1 else "s")
+        listed, many = _listed(missing), "" if len(missing) == 1 else "s"
+        count = f"{len(missing)} parameter{many}"
         raise InvalidModel(f"{count} of the graph are not in the parameter file: {listed}")
     unknown = sorted(hints.keys() - {v.name for v in graph.variables()})
     if unknown:
-        have = ", ".join(parts.inputs) or "none"
+        have = _listed(parts.inputs) or "none"
         raise InvalidConfig(f"no input is called {unknown[0]!r}; the network's inputs are: {have}")
     named = [name for name in parts.missing if name in hints]
     return tuple(name for name in (*parts.inputs, *named) if name in used)
@@ -309,8 +310,13 @@ def _notes(
     used = {variable.name for variable in graph.variables()}
     unused = [name for name in params if name not in used]
     if unused:
-        shown = ", ".join(unused[:_SHOWN]) + (", ..." if len(unused) > _SHOWN else "")
-        yield f"{len(unused)} stored arrays are not used: {shown}"
+        yield f"{len(unused)} stored arrays are not used: {_listed(unused)}"
     dropped = [name for name in parts.labels if name not in inputs]
     if dropped:
-        yield f"labels play no part at inference: {', '.join(dropped)}"
+        yield f"labels play no part at inference: {_listed(dropped)}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Names for a message: the first of many, and of a long one its beginning."""
+    cut = [f"{name[:_LONGEST]}..." if len(name) > _LONGEST else name for name in names[:_SHOWN]]
+    return ", ".join([*cut, *(["..."] if len(names) > _SHOWN else [])])

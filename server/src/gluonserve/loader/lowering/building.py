@@ -102,7 +102,7 @@ class Plan:
             raise UnknownDimension(f"{place}: {unknown.what}", unknown.names) from unknown
         except GluonserveError as error:
             raise type(error)(f"{place}: {error}") from error
-        except (ValueError, IndexError, ArithmeticError) as error:
+        except (ValueError, LookupError, ArithmeticError) as error:
             raise InvalidModel(f"{place}: {error}") from error
 
 
