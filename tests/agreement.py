@@ -100,7 +100,7 @@ INDICES = frozenset({"argsort", "topk", "argmax", "argmin", "_npi_argmax", "_npi
 def bound(op: str, dtype: np.dtype) -> Bound:
     """What is allowed for an output of this type of this operator."""
     if dtype.kind in "iub":
-        return Bound(steps=int("quant" in op))
+        return Bound(steps=int("quant" in op or op.startswith("_sg_")))
     if op in MOVING or op in INDICES:
         return EXACT
     single = op in ELEMENTWISE or op in FUNCTIONS
