@@ -21,6 +21,7 @@ class Operator:
 
     ``examples`` are its inputs by name, which fix shapes and types (shapes only in part where
     ``free``); ``outputs`` says how many of its outputs are compared, hidden ones included.
+    ``np_shape`` asks in MXNet's numpy mode, in which rank 0 and size 0 are real.
     """
 
     def __init__(
@@ -31,19 +32,22 @@ class Operator:
         outputs: int = 1,
         free: bool = False,
         stored: tuple[str, ...] = (),
+        np_shape: bool = False,
         **attributes: object,
     ) -> None:
         self.op, self.examples, self.free, self.stored = op, dict(examples), free, stored
         self.attributes = {name: str(value) for name, value in attributes.items()}
-        self.symbol = _symbol(op, list(examples), self.attributes, outputs)
+        self.np_shape = np_shape
+        self.symbol = _symbol(op, list(examples), self.attributes, outputs, np_shape=np_shape)
 
     def ask(self, feeds: Mapping[str, np.ndarray]) -> tuple[np.ndarray, ...]:
         """MXNet's answers."""
         import mxnet as mx  # noqa: PLC0415 - only where it is installed
 
-        arrays = {name: mx.nd.array(value, dtype=value.dtype) for name, value in feeds.items()}
-        bound = mx.sym.load_json(self.symbol).bind(mx.cpu(), arrays, grad_req="null")
-        return tuple(output.asnumpy() for output in bound.forward(is_train=False))
+        with mx.util.np_shape(self.np_shape):
+            arrays = {name: mx.nd.array(value, dtype=value.dtype) for name, value in feeds.items()}
+            bound = mx.sym.load_json(self.symbol).bind(mx.cpu(), arrays, grad_req="null")
+            return tuple(output.asnumpy() for output in bound.forward(is_train=False))
 
     @cached_property
     def engines(self) -> dict[str, Run]:
@@ -115,7 +119,9 @@ class Network:
             assert not difference, f"{self.symbol.name} on {engine}: {difference}"
 
 
-def _symbol(op: str, inputs: list[str], attributes: Mapping[str, str], outputs: int) -> str:
+def _symbol(
+    op: str, inputs: list[str], attributes: Mapping[str, str], outputs: int, *, np_shape: bool
+) -> str:
     at = len(inputs)
     nodes: list[dict[str, object]] = [{"op": "null", "name": name, "inputs": []} for name in inputs]
     refs = [[position, 0, 0] for position in range(at)]
@@ -126,6 +132,6 @@ def _symbol(op: str, inputs: list[str], attributes: Mapping[str, str], outputs: 
             "arg_nodes": list(range(at)),
             "node_row_ptr": list(range(len(nodes) + 1)),
             "heads": [[at, index, 0] for index in range(outputs)],
-            "attrs": {"mxnet_version": ["int", 10901]},
+            "attrs": {"mxnet_version": ["int", 10901], "is_np_shape": ["int", int(np_shape)]},
         }
     )

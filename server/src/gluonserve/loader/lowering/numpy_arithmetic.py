@@ -66,16 +66,13 @@ def compared(op_type: str) -> Binary:
 
 def negative_sign(op: Emit, data: Value) -> Value:
     """Where the sign bit is set, that of -0.0 too."""
-    below = op.Less(data, op.scalar(0, data.dtype))
-    if not data.is_float:
-        return below
-    return op.Or(below, op.Less(op.Div(op.scalar(1, data.dtype), data), 0))
+    return op.Or(op.Less(data, 0), op.Less(op.Div(op.scalar(1, data.dtype), data), 0))
 
 
 def with_sign(op: Emit, left: Value, right: Value) -> Value:
-    """The left operand's size with the right one's sign."""
-    size = UNARY["abs"](op, left)
-    return op.Where(negative_sign(op, right), UNARY["negative"](op, size), size)
+    """The left operand's size with the right one's sign; to MXNet -0.0 is as good as 0.0."""
+    alike = op.Equal(op.Less(left, 0), op.Less(right, 0))
+    return op.Where(alike, left, UNARY["negative"](op, left))
 
 
 def angle(op: Emit, top: Value, bottom: Value) -> Value:
@@ -89,7 +86,8 @@ def angle(op: Emit, top: Value, bottom: Value) -> Value:
     ratio = op.Where(op.And(op.Equal(high, zero), op.Equal(wide, zero)), zero, ratio)
     acute = UNARY["arctan"](op, ratio)
     turned = op.Sub(op.scalar(math.pi, top.dtype), acute)
-    return with_sign(op, op.Where(negative_sign(op, bottom), turned, acute), top)
+    right = op.Where(negative_sign(op, bottom), turned, acute)
+    return op.Where(negative_sign(op, top), op.Neg(right), right)
 
 
 def scaled_by_power(op: Emit, left: Value, right: Value) -> Value:

@@ -77,14 +77,17 @@ def delete(
     int_ind: int | None = None,
     axis: int | None = None,
 ) -> Value:
-    """Without one place of an axis, a slice of it, or those that a tensor names."""
+    """Without one place of an axis, a slice of it, or those that a tensor names.
+
+    A place that the axis does not have is passed over, and so is a negative one in a tensor.
+    """
     flat, at = flattened(op, arr, axis)
     size = flat.shape[at]
     if obj is None:
         whole = op.static(size, "an axis to delete from")
         gone = _sliced(whole, start, stop, step, int_ind)
         return op.Gather(flat, op.const(np.delete(np.arange(whole), gone)), axis=at)
-    places = _counted(op, obj, size)
+    places = op.cast(obj, DType.INT64)
     named = op.Equal(op.unsqueeze(places, 1), op.unsqueeze(_numbers(op, size), 0))
     hits = op.ReduceSum(op.cast(named, DType.INT32), [0], keepdims=0)
     return op.Compress(flat, op.Equal(hits, 0), axis=at)

@@ -198,4 +198,4 @@ def _places(op: Emit, size: Dim, distance: int) -> Value:
     if isinstance(size, int):
         return op.const((np.arange(size) - distance) % size)
     numbers = op.Range(op.scalar(0), op.scalar(size), op.scalar(1))
-    return op.Mod(op.Sub(numbers, op.scalar(distance)), op.scalar(size))
+    return op.Mod(op.Sub(numbers, op.scalar(distance)), op.Max(op.scalar(size), 1))

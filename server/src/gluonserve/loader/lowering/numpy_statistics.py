@@ -141,11 +141,12 @@ def pad(
 
 def _bordered(op: Emit, data: Value, axis: int, ahead: int, behind: int, extreme: str) -> Value:
     most = reduced(op, f"Reduce{extreme}", data, [axis], keep=True)
-    borders = [
-        op.expand(most, (*data.shape[:axis], width, *data.shape[axis + 1 :]))
+    parts = [
+        op.expand(most, (*data.shape[:axis], width, *data.shape[axis + 1 :])) if width else None
         for width in (ahead, behind)
     ]
-    return op.Concat(borders[0], data, borders[1], axis=axis)
+    joined = [part for part in (parts[0], data, parts[1]) if part is not None]
+    return op.Concat(*joined, axis=axis)
 
 
 @OPS.lowers("_npx_constraint_check", ignoring=("msg",))

@@ -72,6 +72,12 @@ def _negative(op: Emit, data: Value) -> Value:
     return op.Sub(op.scalar(0, data.dtype), data) if data.dtype in _UNSIGNED else op.Neg(data)
 
 
+def _sign(op: Emit, data: Value) -> Value:
+    """``Sign``; MXNet says 0 of NaN."""
+    sign = op.Sign(data)
+    return op.Where(op.IsNaN(data), op.scalar(0, data.dtype), sign) if data.is_float else sign
+
+
 def _relu(op: Emit, data: Value) -> Value:
     return op.Relu(data) if data.is_float else op.Max(data, 0)
 
@@ -140,7 +146,7 @@ UNARY: Mapping[str, Unary] = {
     "round": round_away,
     "rsqrt": lambda op, data: real(op, data, lambda x: op.Reciprocal(op.Sqrt(x))),
     "sigmoid": _real("Sigmoid"),
-    "sign": lambda op, data: op.Sign(data),
+    "sign": _sign,
     "sin": _real("Sin"),
     "sinh": _single("Sinh"),
     "softsign": _single("Softsign"),
