@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
+import numpy as np
+
 from gluonserve.loader.lowering import unary
 from gluonserve.loader.lowering.table import OpTable
 from gluonserve.tensors import DType
@@ -224,7 +226,8 @@ def add_n(op: Emit, *args: Value) -> Value:
 
 @OPS.lowers("clip")
 def clip(op: Emit, data: Value, *, a_min: float, a_max: float) -> Value:
-    """``Clip``; NaN stays."""
+    """``Clip``; NaN stays. MXNet keeps the bounds in float32, whatever the data is."""
+    a_min, a_max = float(np.float32(a_min)), float(np.float32(a_max))
     if data.is_float:
         return op.Clip(data, op.scalar(a_min, data.dtype), op.scalar(a_max, data.dtype))
     return op.Min(op.Max(data, op.scalar(a_min, data.dtype)), op.scalar(a_max, data.dtype))
