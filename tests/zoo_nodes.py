@@ -38,10 +38,20 @@ def main() -> int:
             print(f"{folder.name}: {record(folder)} kinds of nodes", flush=True)
         return 0
     names = options.networks or sorted(path.stem for path in KEPT.glob("*.npz"))
-    found = [row for name in names for row in replay(name)]
-    if not options.networks:
-        RESULTS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    found = []
+    for name in names:
+        rows = replay(name)
+        found += rows
+        _write(rows)
     return int(any(row["agreed"] < row["nodes"] for row in found))
+
+
+def _write(rows: list[dict[str, Any]]) -> None:
+    """Put a network's figures in place of its earlier ones."""
+    old = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else []
+    kept = [row for row in old if row["network"] != rows[0]["network"]]
+    text = json.dumps(sorted(kept + rows, key=lambda row: (row["network"], row["mode"])), indent=1)
+    RESULTS.write_text(text + "\n", encoding="utf-8")
 
 
 def record(folder: Path) -> int:

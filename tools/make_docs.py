@@ -6,6 +6,7 @@ Run by ``make docs`` and, with ``--check``, by ``make check``.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import textwrap
 import types
@@ -20,9 +21,18 @@ from gluonserve.loader.schema import operators
 from gluonserve.metrics import DEFINITIONS
 from gluonserve.tensors import DType
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+FIGURES = "tests/data/conformance.json"
+ZOO = "tests/data/zoo.json"
+ZOO_NODES = "tests/data/zoo_nodes.json"
+DEVIATIONS = "tests/data/deviations.toml"
 ROOT = Path(__file__).resolve().parents[1]
 NOTE = "<!-- Written by tools/make_docs.py; run `make docs` after a change. -->"
 
@@ -48,10 +58,15 @@ def _is_current(path: Path, text: str) -> bool:
 
 
 def operators_page() -> str:
-    """Which operators are lowered, and what is peculiar about each."""
+    """Which operators are lowered, how their recorded cases went, and what is peculiar."""
     entries = sorted(TABLE.entries(), key=lambda entry: entry.name.lower())
     lowered = [entry for entry in entries if isinstance(entry, Lowering)]
     refused = [entry for entry in entries if isinstance(entry, Refusal)]
+    figures = json.loads((ROOT / FIGURES).read_text(encoding="utf-8"))
+    recorded: Mapping[str, Any] = figures["operators"]
+    unknown = sorted(
+        recorded.keys() - {entry.name for entry in entries} - {"graphs"}, key=str.lower
+    )
     lines = [
         "# Operators",
         "",
@@ -59,18 +74,140 @@ def operators_page() -> str:
         "",
         _paragraph(
             f"""{len(lowered)} of MXNet 1.9.1's operators are lowered, under every name that MXNet
-            has for them. A network with any other is refused with the list of all of them;
-            `gluonserve inspect` says what a network needs."""
+            has for them. A network with any other is refused with the list of all of them, unless
+            it asks for MXNet itself (`executor = "mxnet"`); `gluonserve inspect` says what stands
+            in the way, node by node."""
         ),
         "",
-        "| operator | also called | notes |",
-        "| --- | --- | --- |",
-        *(_operator_row(entry) for entry in lowered),
+        _paragraph(
+            """The figures are cases recorded from MXNet's own tests (`make conformance`): how many
+            agree, of how many, with the engine that `auto` takes and with ONNX Runtime alone, and
+            the worst error among those that agree, in units of what is allowed."""
+        ),
+        "",
+        *_totals(figures["totals"]),
+        "",
+        "| operator | also called | auto | by | ONNX Runtime | worst | notes |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+        *(_operator_row(entry, recorded.get(entry.name, {})) for entry in lowered),
     ]
     if refused:
-        lines += ["", "## Not lowered on purpose", "", "| operator | why |", "| --- | --- |"]
-        lines += [f"| `{entry.name}` | {_cell(entry.reason)} |" for entry in refused]
+        lines += ["", "## Not lowered on purpose", "", "| operator | cases | why |"]
+        lines += ["| --- | --- | --- |"]
+        for entry in refused:
+            count = _recorded(recorded.get(entry.name, {}))
+            lines.append(f"| `{entry.name}` | {count} | {_cell(entry.reason)} |")
+    if unknown:
+        lines += ["", "## Not known", "", "Recorded operators that have no lowering yet:", ""]
+        lines += [
+            _paragraph(", ".join(f"`{name}` ({_recorded(recorded[name])})" for name in unknown))
+        ]
+    return "\n".join([*lines, *_deviations()]) + "\n"
+
+
+def _totals(totals: Mapping[str, Any]) -> Iterator[str]:
+    yield "| choice of executor | recorded | agree | share |"
+    yield "| --- | --- | --- | --- |"
+    for mode, parts in totals.items():
+        for part, row in parts.items():
+            share = row["agreed"] / row["recorded"]
+            yield f"| {mode}, {part} | {row['recorded']} | {row['agreed']} | {share:.2%} |"
+
+
+def _recorded(modes: Mapping[str, Any]) -> str:
+    return str(next((row["recorded"] for row in modes.values()), ""))
+
+
+def _deviations() -> list[str]:
+    """Every recorded case that does not agree, grouped by reason."""
+    found = tomllib.loads((ROOT / DEVIATIONS).read_text(encoding="utf-8")).get("deviation", [])
+    if not found:
+        return []
+    lines = [
+        "",
+        "## Cases that do not agree",
+        "",
+        f"From `{DEVIATIONS}`, which tests hold to be exact.",
+        "",
+        "| operator | cases | executor | outcome | reason |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for one in found:
+        numbers, executors = ", ".join(map(str, one["cases"])), ", ".join(one["executors"])
+        reason = _cell(one["reason"])
+        lines.append(
+            f"| `{one['operator']}` | {numbers} | {executors} | {one['outcome']} | {reason} |"
+        )
+    return lines
+
+
+def networks_page() -> str:
+    """How the networks of the public zoos load and answer, engine by engine."""
+    found = json.loads((ROOT / ZOO).read_text(encoding="utf-8"))
+    nodes = json.loads((ROOT / ZOO_NODES).read_text(encoding="utf-8"))
+    lines = [
+        "# Networks",
+        "",
+        NOTE,
+        "",
+        _paragraph(
+            """Public networks with random weights (`make zoo`), compared with the answers that
+            MXNet 1.9.1 recorded: each output's relative L2 error, of which 1e-4 is allowed, or 3
+            times the network's noise where that is larger, up to 1e-2; float16 and mixed precision
+            1e-2. Import is the time from files to ONNX; its memory and the whole peak, engine and
+            run included, are beyond what the process had before. MXNet is no oracle where it does
+            not re-import its own export with the same answers; those networks are not counted."""
+        ),
+        "",
+        *_zoo_totals(found),
+        "",
+        "| network | choice | engine | outcome | worst error | MB | import s | MB | peak MB |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        *(_network_row(one) for one in found),
+        "",
+        "## What does not agree",
+        "",
+        *(
+            f"* `{one['network']}` ({one['mode']}): {one['outcome']}: {_cell(one['detail'])}"
+            for one in found
+            if one["counts"] and one["outcome"] != "agree"
+        ),
+        "",
+        "## Node by node",
+        "",
+        _paragraph(
+            """Where a network's noise is above 1e-2, its answers say nothing; every kind of node
+            is compared instead, fed what MXNet fed it, at its operator's tolerance."""
+        ),
+        "",
+        "| network | choice | kinds of nodes | agree | what differs |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for one in nodes:
+        cells = [one["mode"], str(one["nodes"]), str(one["agreed"])]
+        lines.append(
+            f"| `{one['network']}` | {' | '.join(cells)} | {_cell('; '.join(one['differing']))} |"
+        )
     return "\n".join(lines) + "\n"
+
+
+def _zoo_totals(found: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    yield "| choice of executor | networks counted | load | agree |"
+    yield "| --- | --- | --- | --- |"
+    for mode in dict.fromkeys(one["mode"] for one in found):
+        counted = [one for one in found if one["mode"] == mode and one["counts"]]
+        loaded = sum(one["outcome"] in ("agree", "differ") for one in counted)
+        agreed = sum(one["outcome"] == "agree" for one in counted)
+        yield f"| {mode} | {len(counted)} | {loaded} | {agreed} |"
+
+
+def _network_row(one: Mapping[str, Any]) -> str:
+    worst = max(one.get("errors", []), default=None)
+    outcome = one["outcome"] if one["counts"] else f"({one['outcome']})"
+    figures = [one.get(key, "") for key in ("param_mb", "import_s", "import_mb", "peak_mb")]
+    shown = "" if worst is None else f"{worst:.1e}"
+    cells = [one["mode"], one["engine"], outcome, shown, *map(str, figures)]
+    return f"| `{one['network']}` | {' | '.join(cells)} |"
 
 
 def readme_page() -> str:
@@ -98,11 +235,20 @@ def _families() -> str:
     return "\n".join(["", "| family | operators |", "| --- | --- |", *rows, "", ""])
 
 
-def _operator_row(entry: Lowering) -> str:
+def _operator_row(entry: Lowering, modes: Mapping[str, Any]) -> str:
     schema = operators().get(entry.name)
     aliases = ", ".join(f"`{alias}`" for alias in schema.aliases) if schema else ""
     notes = entry.notes.split("\n\n")[0]
-    return f"| `{entry.name}` | {aliases} | {_cell(notes)} |"
+    auto, alone = (modes.get(mode, {}) for mode in ("auto", "onnxruntime"))
+    engines = ", ".join(auto.get("engines", {}))
+    worst = max((row["worst"] for row in modes.values()), default=None)
+    shown = "" if worst is None else f"{worst:.2g}"
+    cells = [aliases, _share(auto), engines, _share(alone), shown, _cell(notes)]
+    return f"| `{entry.name}` | {' | '.join(cells)} |"
+
+
+def _share(row: Mapping[str, Any]) -> str:
+    return f"{row['agreed']} / {row['recorded']}" if row else ""
 
 
 def metrics_page() -> str:
@@ -250,6 +396,7 @@ def _cell(text: str) -> str:
 
 PAGES: Mapping[str, Callable[[], str]] = {
     "docs/operators.md": operators_page,
+    "docs/networks.md": networks_page,
     "docs/metrics.md": metrics_page,
     "docs/configuration.md": configuration_page,
     "README.md": readme_page,
