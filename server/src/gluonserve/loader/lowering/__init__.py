@@ -31,8 +31,10 @@ from gluonserve.loader.lowering import (
     casting,
     control,
     convolution,
+    counting,
     creation,
     deformed_rois,
+    densities,
     diagonals,
     elementwise,
     factorization,
@@ -66,6 +68,7 @@ from gluonserve.loader.lowering import (
     selection,
     sequences,
     shaping,
+    special,
 )
 from gluonserve.loader.lowering.table import OpTable
 
@@ -77,7 +80,9 @@ TABLE = OpTable(
     casting.OPS,
     control.OPS,
     convolution.OPS,
+    counting.OPS,
     creation.OPS,
+    densities.OPS,
     deformed_rois.OPS,
     diagonals.OPS,
     elementwise.OPS,
@@ -112,6 +117,7 @@ TABLE = OpTable(
     selection.OPS,
     sequences.OPS,
     shaping.OPS,
+    special.OPS,
 )
 
 __all__ = ["TABLE"]
