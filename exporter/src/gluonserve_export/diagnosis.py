@@ -66,10 +66,14 @@ def diagnose(
             return Diagnosis((made,), f"{getattr(net, '__name__', net)}()\n  ! {made}")
         net = made
     findings = examine(net)
-    if sample_inputs:
+    if sample_inputs and not any(one.code == "name-clash" for one in findings):
         findings += _running(net, sample_inputs, findings, batch_axes)
-        idle = {one.path for one in findings if one.code == "unused"}
-        findings = [one for one in findings if not (one.path in idle and one.code in _EMPTY)]
+        idle = {(one.path, name) for one in findings if one.code == "unused" for name in one.names}
+        findings = [
+            one
+            for one in findings
+            if one.code not in _EMPTY or {(one.path, name) for name in one.names} - idle
+        ]
     order = {path: at for at, (path, _) in enumerate(networks.blocks(net).values())}
     findings.sort(key=lambda finding: order.get(finding.path, -1))
     return Diagnosis(tuple(findings), drawing(net, findings))
@@ -109,7 +113,7 @@ def _running(
             others = [other for other in hybrid if other.where != one.where or one.where is None]
             return [*others, one]
         except NotProven as error:
-            return [*hybrid, Finding("forward-fails", "", str(error))]
+            return [*hybrid, Finding("not-proven", "", str(error))]
         return [*hybrid, *of_trace(net, traced)]
 
 
@@ -134,4 +138,7 @@ def _unused(net: gluon.Block, traced: Traced) -> List[Finding]:
     for parameter, paths in networks.parameters(net).values():
         if parameter.name not in used:
             by_path.setdefault(paths[0], []).append(parameter.name)
-    return [Finding("unused", path, ", ".join(names)) for path, names in by_path.items()]
+    return [
+        Finding("unused", path, ", ".join(names), names=frozenset(names))
+        for path, names in by_path.items()
+    ]

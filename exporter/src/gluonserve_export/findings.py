@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from typing import Dict, Optional
+    from typing import Dict, FrozenSet, Optional
 
     from gluonserve_export.sources import Where
 
@@ -24,12 +24,16 @@ class Kind:
 
 @dataclass(frozen=True)
 class Finding:
-    """Something at one child of the network (``path`` is empty for the network itself)."""
+    """Something at one child of the network (``path`` is empty for the network itself).
+
+    ``names`` are the parameters it is about.
+    """
 
     code: str
     path: str
     what: str
     where: Optional[Where] = None
+    names: FrozenSet[str] = frozenset()
 
     @property
     def kind(self) -> Kind:
@@ -208,6 +212,11 @@ KINDS: Dict[str, Kind] = {
         STOPS,
         "The network does not run on these inputs even without hybridizing.",
         "Correct the forward, or the sample inputs.",
+    ),
+    "not-proven": Kind(
+        STOPS,
+        "The graph that was traced answers otherwise than the network, so it is not exported.",
+        "Write this part as a HybridBlock that hybridize() accepts.",
     ),
     "not-arrays": Kind(
         STOPS,

@@ -156,15 +156,20 @@ def _reshape(
 
 
 def _open_ends(first: Step, second: Step, values: List[Any], others: List[Any]) -> Optional[str]:
-    shapes = zip(first.shapes[0], second.shapes[0])
+    """None where an end is the dimension itself, a negative number where it is just before."""
+    pairs = [(a, b) for a, b in zip(first.shapes[0], second.shapes[0]) if a != b]
     if len(values) == 1 and first.op == "slice_axis":
-        fits = any(a == values[0] and b == others[0] for a, b in shapes)
-        return "None" if fits else None
+        fitting = [pair for pair in pairs if values[0] - pair[0] == others[0] - pair[1]]
+        return str(_from_end(values[0], fitting[0][0])) if fitting else None
     made = [
-        None if (value, other) == (a, b) and a != b else value
-        for value, other, (a, b) in zip(values, others, shapes)
+        _from_end(value, a) if value != other and value - a == other - b else value
+        for value, other, a, b in zip(values, others, first.shapes[0], second.shapes[0])
     ]
     return _text(made)
+
+
+def _from_end(value: int, size: int) -> Optional[int]:
+    return None if value == size else value - size
 
 
 def _values(text: str) -> Optional[List[Any]]:

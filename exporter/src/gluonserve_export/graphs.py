@@ -7,8 +7,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import mxnet as mx
 
+from gluonserve_export.registry import VERSION
+
 if TYPE_CHECKING:
     from typing import Any, Dict, List, Mapping, Sequence
+
+
+_VERSION = VERSION[0] * 10000 + VERSION[1] * 100 + VERSION[2]
 
 
 class Ref(NamedTuple):
@@ -96,7 +101,7 @@ class Graph:
                     "arg_nodes": [at for at, node in enumerate(nodes) if node["op"] == "null"],
                     "node_row_ptr": list(range(len(nodes) + 1)),
                     "heads": [[moved[head.node], head.index, 0] for head in heads],
-                    "attrs": {"mxnet_version": ["int", _version()]},
+                    "attrs": {"mxnet_version": ["int", _VERSION]},
                 }
             )
         )
@@ -109,11 +114,6 @@ class Graph:
         count = self._taken.get(name, 0)
         self._taken[name] = count + 1
         return self._unique(f"{name}_{count}") if count else name
-
-
-def _version() -> int:
-    major, minor, patch = (int(part) for part in mx.__version__.split(".")[:3])
-    return major * 10000 + minor * 100 + patch
 
 
 def text_of(symbol: Any) -> str:

@@ -26,7 +26,7 @@ from gluonserve_export.sources import Where, failing
 from gluonserve_export.structure import definition, overrides_forward
 
 if TYPE_CHECKING:
-    from typing import Any, Callable, Dict, List, Optional, Sequence, Set, Tuple
+    from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 
 @dataclass(frozen=True)
@@ -162,22 +162,19 @@ def _classified(error: Exception) -> Tuple[str, str, Optional[Where]]:
 
 
 def _suspicious(function: Any) -> Optional[Where]:
-    """The first line that indexes, counts or loops over an argument; else where it begins."""
+    """The first line that indexes, counts or loops over something by its name; else where it begins."""
     begin = definition(function)
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
     except (OSError, TypeError, SyntaxError):
         return begin
-    names: Set[str] = {
-        one.arg for node in ast.walk(tree) if isinstance(node, ast.arguments) for one in node.args
-    }
-    lines = [node.lineno for node in ast.walk(tree) if _means_rows(node, names)]
+    lines = [getattr(node, "lineno", 0) for node in ast.walk(tree) if _means_rows(node)]
     if begin is None or not lines:
         return begin
     return Where(begin.file, begin.line + min(lines) - 1)
 
 
-def _means_rows(node: ast.AST, names: Set[str]) -> bool:
+def _means_rows(node: ast.AST) -> bool:
     if isinstance(node, ast.Subscript):
         part: Any = node.value
     elif isinstance(node, ast.For):
@@ -186,4 +183,4 @@ def _means_rows(node: ast.AST, names: Set[str]) -> bool:
         part = node.args[0] if node.args else None
     else:
         return False
-    return isinstance(part, ast.Name) and part.id in names
+    return isinstance(part, ast.Name)

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import re
 from dataclasses import dataclass
 
+import mxnet as mx
 from mxnet.base import _LIB, check_call
+
+VERSION = tuple(int(part) for part in re.findall(r"\d+", mx.__version__)[:3])
+"""MXNet's own, three numbers."""
 
 _Text = ctypes.c_char_p
 _Texts = ctypes.POINTER(ctypes.c_char_p)

@@ -84,7 +84,7 @@ def parameter_findings(net: gluon.Block) -> List[Finding]:
             what = f"{parameter.name} belongs to {' and '.join(path or '(root)' for path in users)}"
             found.append(Finding("shared", users[0], what))
     found += [
-        Finding(state, path, f"no values: {', '.join(names)}")
+        Finding(state, path, f"no values: {', '.join(names)}", names=frozenset(names))
         for (state, path), names in by_state.items()
     ]
     found += [

@@ -160,32 +160,70 @@ class _Tracer:
     # The number of rows.
 
     def _free_batch(self, traced: Traced, given: Optional[Sequence[Axis]]) -> None:
+        """The first axes that count rows which do not touch each other; else the first that run."""
+        found: List[Tuple[List[Axis], Run, int]] = []
         error: Optional[BaseException] = None
         for axes in [list(given)] if given is not None else self._guesses():
             rows = self._rows(axes)
             if rows is None:
                 continue
             more = more_than(rows, [array.shape for array in self._arrays])
-            try:
-                run = self._run([self._drawn(at, axis, more) for at, axis in enumerate(axes)])
-            except Stopped:
-                raise
-            except Exception as raised:  # noqa: BLE001 - the network's own refusal
-                error = error or raised
+            run, raised = self._with_rows(axes, more)
+            error = error or raised
+            if run is None:
                 continue
-            self._batch = axes
-            if self._accept(run):
-                traced.batch_axes = axes
-                traced.output_axes = [
-                    axis_of(one, other, rows, more)
-                    for (_, one), other in zip(traced.outputs, run.outputs)
-                ]
-            else:
-                traced.findings += self._fixed(run, "the number of rows")
-            return
-        if error is not None:
+            found.append((axes, run, rows))
+            if self._apart(axes, run, rows, more):
+                found = found[-1:]
+                break
+        if found:
+            self._take_rows(traced, *found[0])
+        elif error is not None:
             what = f"it runs with the sample's number of rows only: {_first_line(error)}"
             traced.findings.append(Finding("fixed-dimension", "", what, failing(error)))
+
+    def _with_rows(
+        self, axes: Sequence[Axis], rows: int
+    ) -> Tuple[Optional[Run], Optional[BaseException]]:
+        try:
+            return self._run([self._drawn(at, axis, rows) for at, axis in enumerate(axes)]), None
+        except Stopped:
+            raise
+        except Exception as raised:  # noqa: BLE001 - the network's own refusal
+            return None, raised
+
+    def _take_rows(self, traced: Traced, axes: List[Axis], run: Run, rows: int) -> None:
+        self._batch = axes
+        if not self._accept(run):
+            traced.findings += self._fixed(run, "the number of rows")
+            return
+        traced.batch_axes = axes
+        more = next(
+            value.shape[axis] for value, axis in zip(run.inputs, axes) if not isinstance(axis, str)
+        )
+        traced.output_axes = [
+            axis_of(one, other, rows, more)
+            for (_, one), other in zip(traced.outputs, run.outputs)
+        ]
+
+    def _apart(self, axes: Sequence[Axis], run: Run, rows: int, more: int) -> bool:
+        """Whether the last row alone has the answer that it has among the others."""
+        alone = [
+            value if isinstance(axis, str) else np.take(value, [more - 1], axis)
+            for value, axis in zip(run.inputs, axes)
+        ]
+        try:
+            answers = self._run(alone).outputs
+        except Stopped:
+            raise
+        except Exception:  # noqa: BLE001 - the network's own refusal
+            return True
+        pairs = []
+        for one, other, answer in zip(self._first.outputs, run.outputs, answers):
+            axis = axis_of(one, other, rows, more)
+            if isinstance(axis, int):
+                pairs.append((answer, np.take(other, [more - 1], axis)))
+        return bool(pairs) and not any(difference(one, other) for one, other in pairs)
 
     def _guesses(self) -> Iterator[List[Axis]]:
         """Axis 0 of every input first; then, for the inputs after the first, others of that size."""
@@ -198,7 +236,7 @@ class _Tracer:
             for shape in shapes[1:]:
                 choices.append([axis for axis, dim in enumerate(shape) if dim == rows] + [NONE])
             tries += [list(one) for one in itertools.product(*choices)]
-        yield from tries[:_MOST_TRIES]
+        yield from sorted(tries, key=lambda one: one.count(NONE))[:_MOST_TRIES]
 
     def _rows(self, axes: Sequence[Axis]) -> Optional[int]:
         """How many rows the sample has; None where its inputs do not agree."""
