@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -174,10 +175,15 @@ def slice_assign(
 def slice_assign_scalar(
     op: Emit, data: Value, *, scalar: float = 0.0, begin: OptDims, end: OptDims, step: OptDims = ()
 ) -> Value:
-    """The tensor with a slice set to a number."""
-    places = _sliced_places(op, data, begin, end, step)
-    mask = np.zeros([op.static(dim, "slice assignment") for dim in data.shape], np.bool_)
-    mask.reshape(-1)[places] = True
+    """The tensor with a slice set to a number; axes that it takes whole may have any size."""
+    parts = [slice(*part) for part in itertools.zip_longest(begin, end, step)]
+    parts += [slice(None)] * (data.rank - len(parts))
+    shape = [
+        1 if part == slice(None) else op.static(dim, "slice assignment")
+        for part, dim in zip(parts, data.shape, strict=True)
+    ]
+    mask = np.zeros(shape, np.bool_)
+    mask[tuple(parts)] = True
     return op.Where(op.const(mask), op.scalar(scalar, data.dtype), data)
 
 
