@@ -61,24 +61,29 @@ def triangle(op: Emit, data: Value, k: int, *, upper: bool) -> Value:
 
 
 def diagonal_of(op: Emit, data: Value, k: int, axis1: int, axis2: int) -> Value:
-    """The ``k``-th diagonal: of a square cut out, every element a row and one apart."""
+    """The ``k``-th diagonal of two axes, on the last one of the result.
+
+    Its elements lie a row and one apart in the plane; where sizes are free, a square is cut out.
+    """
     first, second = data.axis(axis1), data.axis(axis2)
     if first == second:
         raise InvalidModel(f"a diagonal of axis {axis1} and {axis2}")
     rest = [at for at in range(data.rank) if at not in (first, second)]
     turned = op.transpose(data, [*rest, first, second])
     *outer, rows, columns = turned.shape
-    at, below = len(outer), max(-k, 0)
-    length = dims.larger(dims.smaller(rows - below, columns - max(k, 0)), 0)
+    at, below, right = len(outer), max(-k, 0), max(k, 0)
+    length = dims.larger(dims.smaller(rows - below, columns - right), 0)
     if length == 0:
         return op.filled(0, (*outer, 0), data.dtype)
+    if isinstance(rows, int) and isinstance(columns, int) and isinstance(length, int):
+        places = below * columns + right + np.arange(length, dtype=np.int64) * (columns + 1)
+        plane = op.reshape(turned, (*outer, rows * columns))
+        return op.Gather(plane, op.const(places), axis=at)
     square = op.slice(turned, at, below, below + length)
-    square = op.slice(square, at + 1, max(k, 0), length + max(k, 0))
-    flat = op.reshape(square, (*outer, length * length))
-    padded = _padded(op, flat, 0, length)
-    return op.squeeze(
-        op.slice(op.reshape(padded, (*outer, length, length + 1)), at + 1, 0, 1), at + 1
-    )
+    square = op.slice(square, at + 1, right, right + length)
+    padded = _padded(op, op.reshape(square, (*outer, length * length)), 0, length)
+    rows_apart = op.reshape(padded, (*outer, length, length + 1))
+    return op.squeeze(op.slice(rows_apart, at + 1, 0, 1), at + 1)
 
 
 def matrix_of(op: Emit, line: Value, k: int) -> Value:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from gluonserve.loader.lowering import dims
 from gluonserve.loader.lowering.linalg import scaled, transposed
+from gluonserve.loader.lowering.spectra import symmetric_spectrum
 from gluonserve.loader.lowering.stepping import stepped
 from gluonserve.loader.lowering.table import OpTable
 from gluonserve.tensors import DType
@@ -21,11 +22,6 @@ if TYPE_CHECKING:
     from gluonserve.loader.lowering.values import Value
 
 OPS = OpTable()
-
-OPS.refuses(
-    "_linalg_syevd",
-    reason="it finds eigenvalues by iteration until they stand, and ONNX has no operator for that",
-)
 
 
 @OPS.lowers("_linalg_potrf")
@@ -125,9 +121,17 @@ def gelqf(op: Emit, A: Value) -> tuple[Value, Value]:  # noqa: N803
     return op.reshape(q, A.shape), op.reshape(triangle, (*A.shape[:-1], rows))
 
 
+@OPS.lowers("_linalg_syevd")
+def syevd(op: Emit, A: Value) -> tuple[Value, Value]:  # noqa: N803
+    """Eigenvectors as rows and eigenvalues of symmetric matrices, from the smallest up."""
+    found = symmetric_spectrum(op, op.cast(_stacked(op, A), DType.FP64))
+    vectors = op.cast(transposed(op, found.vectors), A.dtype)
+    return op.reshape(vectors, A.shape), op.reshape(op.cast(found.values, A.dtype), A.shape[:-1])
+
+
 def cholesky(op: Emit, matrices: Value) -> Value:
     """Lower factors: one column at a time, its outer product taken from the rest."""
-    size = op.equate(*matrices.shape[-2:], "sides of a square matrix")
+    size = op.equate(matrices.shape[-2], matrices.shape[-1], "sides of a square matrix")
     flat = _stacked(op, matrices)
     places = _places(op, size)
 
@@ -176,7 +180,7 @@ class Eliminated(NamedTuple):
 
 def eliminated(op: Emit, matrices: Value, given: Value | None) -> Eliminated:
     """Solve A X = B for all matrices at once; without B, only the pivots."""
-    size = op.equate(*matrices.shape[-2:], "sides of a square matrix")
+    size = op.equate(matrices.shape[-2], matrices.shape[-1], "sides of a square matrix")
     flat = _stacked(op, matrices)
     if flat.shape[0] == 0:  # OpenVINO's loop writes where it must not
         nothing = op.filled(1, (size, 0), flat.dtype)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gluonserve.errors import InvalidModel
+from gluonserve.loader.lowering.diagonals import diagonal_of, matrix_of
 from gluonserve.loader.lowering.table import OpTable
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def trmm(
 @OPS.lowers("_linalg_sumlogdiag")
 def sumlogdiag(op: Emit, A: Value) -> Value:  # noqa: N803
     """The logarithm of a triangle's determinant; of a single matrix, shape (1,)."""
-    logs = op.Log(diagonal(op, A, 0))
+    logs = op.Log(diagonal_of(op, A, 0, -2, -1))
     total = op.ReduceSum(logs, [-1], keepdims=0)
     return total if total.rank or op.np_shape else op.reshape(total, (1,))
 
@@ -89,7 +90,7 @@ def sumlogdiag(op: Emit, A: Value) -> Value:  # noqa: N803
 @OPS.lowers("_linalg_extractdiag")
 def extractdiag(op: Emit, A: Value, *, offset: int = 0) -> Value:  # noqa: N803
     """One diagonal of each matrix."""
-    return diagonal(op, A, offset)
+    return diagonal_of(op, A, offset, -2, -1)
 
 
 @OPS.lowers("_linalg_makediag")
@@ -134,11 +135,8 @@ def khatri_rao(op: Emit, *args: Value) -> Value:
 def diag(op: Emit, data: Value, *, k: int = 0, axis1: int = 0, axis2: int = 1) -> Value:
     """A diagonal of a plane, on the last axis; of a vector, the matrix that has it there."""
     if data.rank == 1:
-        size = op.static(data.shape[0], "how long the diagonal is")
-        return _spread(op, data, np.diag(np.ones(size, np.bool_), k))
-    plane = (data.axis(axis1), data.axis(axis2))
-    others = [at for at in range(data.rank) if at not in plane]
-    return diagonal(op, op.transpose(data, (*others, *plane)), k)
+        return matrix_of(op, data, k)
+    return diagonal_of(op, data, k, axis1, axis2)
 
 
 def scaled(op: Emit, value: Value, factor: float) -> Value:
@@ -149,19 +147,6 @@ def scaled(op: Emit, value: Value, factor: float) -> Value:
 def transposed(op: Emit, value: Value) -> Value:
     """Matrices with rows and columns exchanged."""
     return op.transpose(value, (*range(value.rank - 2), value.rank - 1, value.rank - 2))
-
-
-def diagonal(op: Emit, matrices: Value, offset: int) -> Value:
-    """One diagonal of each matrix, on the last axis."""
-    rows = op.static(matrices.shape[-2], "how many rows the matrices have")
-    columns = op.static(matrices.shape[-1], "how many columns the matrices have")
-    count = min(rows + min(offset, 0), columns - max(offset, 0))
-    if count < 0:
-        raise InvalidModel(f"no diagonal {offset} in {rows} x {columns}")
-    first = offset if offset >= 0 else -offset * columns
-    places = first + np.arange(count, dtype=np.int64) * (columns + 1)
-    flat = op.reshape(matrices, (*matrices.shape[:-2], rows * columns))
-    return op.Gather(flat, op.const(places), axis=flat.rank - 1)
 
 
 def _product(
