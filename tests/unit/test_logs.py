@@ -86,3 +86,18 @@ def test_look_follows_the_setting_and_the_terminal(style, stream, is_json) -> No
     structlog.get_logger("a").info("hello")
 
     assert stream.getvalue().startswith("{") == is_json
+
+
+@pytest.mark.parametrize("level", ["info", "debug"])
+def test_caller_that_left_is_no_error(level) -> None:
+    stream = io.StringIO()
+    logs.configure(level, stream=stream)
+
+    try:
+        {}["why"]
+    except KeyError:
+        text = "ExecuteBatchError raised in core by servicer method [%s]"
+        logging.getLogger("grpc._cython.cygrpc").exception(text, "/Infer")
+
+    told = [(line["event"], line["level"], "exception" in line) for line in lines(stream)]
+    assert told == ([("caller gone before its answer", "debug", False)] if level == "debug" else [])

@@ -24,6 +24,24 @@ _SHARED: tuple[Processor, ...] = (
 )
 
 
+_CALLER_GONE = "ExecuteBatchError raised in core"
+
+
+class _CallersLeave(logging.Filter):
+    """Tells without alarm and trace what gRPC calls an error: that nobody took an answer.
+
+    Callers whose process ends, or whose time is up, are no failure of the server.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Lower the record to debug, which is seldom looked at."""
+        if str(record.msg).startswith(_CALLER_GONE):
+            record.levelno, record.levelname = logging.DEBUG, "DEBUG"
+            record.msg, record.args, record.exc_info = "caller gone before its answer", (), None
+            return logging.getLogger().isEnabledFor(logging.DEBUG)
+        return True
+
+
 def configure(
     level: str = "info",
     style: Literal["auto", "console", "json"] = "auto",
@@ -43,6 +61,7 @@ def configure(
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(stream)
+    handler.addFilter(_CallersLeave())
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             processors=[
