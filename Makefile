@@ -41,6 +41,10 @@ check: .venv/dev.stamp ## format, lint, types, generated files, import rules
 	$(IN)/python tools/make_protos.py --check
 	$(IN)/python $(GENERATED_DOCS) --check
 
+.PHONY: soak
+soak: .venv/dev.stamp ## good, broken and abandoned requests to a real server (REQUESTS=10000)
+	GLUONSERVE_SOAK=$(or $(REQUESTS),10000) $(IN)/python -m pytest tests/integration/test_soak.py $(ARGS)
+
 .PHONY: conformance
 conformance: .venv/dev.stamp ## every recorded operator case, without MXNet, and 2,000 broken files (ARGS="Concat ..." for some cases)
 	$(IN)/python -m tests.conforming $(ARGS)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import queue
-import re
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import tritonclient.grpc as triton
+from served import PROGRAM, Served
 from tritonclient.utils import InferenceServerException
 
 if TYPE_CHECKING:
@@ -26,45 +24,12 @@ MODEL = "resnet_digits"
 TOLERANCE = 1e-4
 
 
-class Served:
-    """`gluonserve serve` on free ports, from its ready line to its end."""
-
-    def __init__(self, path: Path, *flags: str) -> None:
-        program = Path(sys.executable).with_name("gluonserve")
-        ports = [f"--{name}-port=0" for name in ("http", "grpc", "metrics")]
-        self.process = subprocess.Popen(
-            [program, "serve", path, "--host", "127.0.0.1", *ports, *flags],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        self.table: list[str] = []
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            if line.startswith("gluonserve is "):
-                self.ready = line
-                break
-            self.table.append(line)
-        self.ports = {
-            name: int(port) for name, port in re.findall(r"(http|grpc|metrics) (\d+)", self.ready)
-        }
-
-    def stop(self, number: int = signal.SIGTERM, *, times: int = 1) -> list[dict]:
-        """End it; its log."""
-        for _ in range(times):
-            self.process.send_signal(number)
-        _, log = self.process.communicate(timeout=60)
-        return [json.loads(line) for line in log.splitlines() if line.startswith("{")]
-
-
 @pytest.fixture
 def served(tmp_path) -> Iterator[Served]:
     shutil.copytree(ROOT / "models" / MODEL, tmp_path / MODEL)
     server = Served(tmp_path)
     yield server
-    if server.process.poll() is None:
-        server.process.kill()
-        server.process.communicate()
+    server.kill()
 
 
 @pytest.fixture
@@ -162,8 +127,7 @@ def test_one_broken_model_leaves_the_others(tmp_path) -> None:
 
 
 def test_port_in_use_ends_it_before_it_loads(served, tmp_path) -> None:
-    program = Path(sys.executable).with_name("gluonserve")
-    command = [program, "serve", tmp_path, "--host", "127.0.0.1", "--http-port", "off"]
+    command = [PROGRAM, "serve", tmp_path, "--host", "127.0.0.1", "--http-port", "off"]
     taken = [f"--grpc-port={served.ports['grpc']}", "--metrics-port=off"]
 
     second = subprocess.run(
