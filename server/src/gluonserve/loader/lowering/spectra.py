@@ -112,7 +112,11 @@ def _units(op: Emit, matrices: Value, size: Dim, places: Value) -> Value:
 
 
 def _turns(inner: Emit, matrices: Value, places: Value, size: Dim, at: Value) -> Value:
-    """The rotations of one round: row i is turned with row at - i, modulo the rounds of a sweep."""
+    """The rotations of one round: row i is turned with row at - i, modulo the rounds of a sweep.
+
+    What two rows share is the mean of both sides, so that both are turned by the same angle
+    however their last bits differ.
+    """
     count, kind = _odd(size), matrices.dtype
     partner = inner.Mod(inner.Sub(at, places), inner.scalar(count))
     partner = inner.Where(inner.Less(partner, inner.scalar(size)), partner, places)
@@ -120,7 +124,8 @@ def _turns(inner: Emit, matrices: Value, places: Value, size: Dim, at: Value) ->
     diagonal = inner.Equal(inner.unsqueeze(places, 1), places)
     zero, one = inner.scalar(0, kind), inner.scalar(1, kind)
     pairs = inner.And(mask, inner.Not(diagonal))
-    shared = inner.ReduceSum(inner.Where(pairs, matrices, zero), [2], keepdims=0)
+    even = inner.Mul(inner.Add(matrices, transposed(inner, matrices)), 0.5)
+    shared = inner.ReduceSum(inner.Where(pairs, even, zero), [2], keepdims=0)
     own = inner.ReduceSum(inner.Where(diagonal, matrices, zero), [2], keepdims=0)
     apart = inner.Sub(inner.Gather(own, partner, axis=1), own)
     ratio = inner.Div(apart, inner.Mul(2.0, inner.Where(inner.Equal(shared, zero), one, shared)))
