@@ -29,6 +29,8 @@ _LANCZOS = (
     1.5056327351493116e-7,
 )
 """Lanczos's series with g = 7 and nine terms, of which the first is 1 (P. Godfrey, 2001)."""
+_WHOLE = -1e17
+"""Below it every number is whole, and so a pole."""
 _CENTRE = (
     2.81022636e-08,
     3.43273939e-07,
@@ -63,14 +65,16 @@ def gammaln(op: Emit, data: Value) -> Value:
 def gamma(op: Emit, data: Value) -> Value:
     """As ``gammaln``, its exponential with the sign of the reflection; not a number at poles."""
     wide = op.cast(data, DType.FP64)
-    magnitude = op.Exp(log_gamma(op, wide))
+    root = op.Exp(op.Mul(log_gamma(op, wide), 0.5))  # OpenVINO's Exp gives up before the largest
+    magnitude = op.Mul(root, root)
     whole = op.Floor(wide)
     odd = op.Greater(op.Sub(whole, op.Mul(op.Floor(op.Mul(whole, 0.5)), 2.0)), 0.5)
     negative = op.And(op.Less(wide, 0.0), odd)
     signed = op.Where(negative, op.Neg(magnitude), magnitude)
     signed = op.Where(op.Equal(wide, 0.0), op.Reciprocal(wide), signed)
     pole = op.And(op.Less(wide, 0.0), op.Equal(wide, whole))
-    return op.cast(op.Where(pole, op.scalar(np.nan, DType.FP64), signed), data.dtype)
+    nowhere = op.Or(pole, op.IsNaN(wide))
+    return op.cast(op.Where(nowhere, op.scalar(np.nan, DType.FP64), signed), data.dtype)
 
 
 @OPS.lowers("erfinv")
@@ -93,6 +97,7 @@ def erfinv(op: Emit, data: Value) -> Value:
 
 def log_gamma(op: Emit, x: Value) -> Value:
     """The logarithm of gamma's magnitude; infinite at its poles."""
+    x = op.Where(op.Less(x, _WHOLE), op.scalar(_WHOLE, x.dtype), x)
     reflected = op.Less(x, 0.5)
     up = op.Where(reflected, op.Sub(1, x), x)
     series = op.scalar(1.0, x.dtype)
