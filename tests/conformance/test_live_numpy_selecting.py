@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.mxnet
 
-SIZED_BY_DATA = ["_npx_nonzero", "_npi_unique", "_npi_delete", "_npi_bincount"]
+SIZED_BY_DATA = [
+    *("_npx_nonzero", "_npi_unique", "_npi_delete", "_npi_bincount", "_contrib_boolean_mask"),
+]
 
 
 def imperatively(
@@ -30,11 +32,14 @@ def imperatively(
     from mxnet.ndarray.numpy import _internal  # noqa: PLC0415
     from mxnet.ndarray.numpy_extension import _op  # noqa: PLC0415
 
-    with mx.util.np_shape(True), mx.util.np_array(True):
-        given = [mx.np.array(value, dtype=value.dtype) for value in inputs]
-        named = {name: ast.literal_eval(text) for name, text in attributes.items()}
-        home = _op if op.startswith("_npx_") else _internal
-        answers = getattr(home, op.split("_", 2)[2])(*given, **named)
+    homes = {"_npx": _op, "_npi": _internal, "_contrib": mx.nd.contrib}
+    prefix = next(prefix for prefix in homes if op.startswith(f"{prefix}_"))
+    legacy = prefix == "_contrib"
+    named = {name: ast.literal_eval(text) for name, text in attributes.items()}
+    with mx.util.np_shape(True), mx.util.np_array(not legacy):
+        array = mx.nd.array if legacy else mx.np.array
+        given = [array(value, dtype=value.dtype) for value in inputs]
+        answers = getattr(homes[prefix], op.removeprefix(f"{prefix}_"))(*given, **named)
         listed = answers if isinstance(answers, (list, tuple)) else [answers]
         return [answer.asnumpy() for answer in listed]
 
