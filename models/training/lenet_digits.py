@@ -15,6 +15,7 @@ from digits import split_digits
 from recording import export, record_figures
 
 NAME = "lenet_digits"
+DESCRIPTION = "LeNet: which handwritten digit a 28x28 grey picture shows (white on black)"
 
 
 def lenet() -> nn.HybridSequential:
@@ -49,7 +50,8 @@ def main() -> None:
     train(net, learn, as_input=as_input, epochs=12)
     right = share_right(net, held, as_input=as_input)
     first_of_each = [int(np.flatnonzero(held.labels == digit)[0]) for digit in range(10)]
-    export(net, NAME, as_input(held.pictures[first_of_each]))
+    rows = as_input(held.pictures[first_of_each])
+    export(net, NAME, rows, outputs=["digits"], description=DESCRIPTION)
     record_figures(NAME, learned_from=len(learn), held_out=len(held), held_out_right=right)
 
 

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from mxnet import nd, sym
 
 NAME = "resnet_digits"
+DESCRIPTION = (
+    "Residual network: which handwritten digit a 28x28 grey picture (0 to 1, white on black) shows"
+)
 STAGES = ((16, 1, 2), (32, 2, 2), (64, 2, 2))  # channels, stride, blocks
 
 
@@ -89,7 +92,8 @@ def main() -> None:
     train(net, learn, as_input=as_input, epochs=10, learning_rate=4e-3)
     right = share_right(net, held, as_input=as_input)
     first_of_each = [int(np.flatnonzero(held.labels == digit)[0]) for digit in range(10)]
-    export(net, NAME, as_input(held.pictures[first_of_each]))
+    rows = as_input(held.pictures[first_of_each])
+    export(net, NAME, rows, outputs=["digits"], description=DESCRIPTION)
     record_figures(NAME, learned_from=len(learn), held_out=len(held), held_out_right=right)
 
 

@@ -21,6 +21,12 @@ from scenes import Scenes, draw_scenes
 if TYPE_CHECKING:
     from types import ModuleType
 
+PICTURE = "a 128x128 colour picture (0 to 1)"
+DESCRIPTIONS = {
+    "toy_ssd": f"ToySSD: anchors, class scores and box offsets for digits in {PICTURE}",
+    "toy_ssd_detect": f"ToySSD with detection: digits in {PICTURE}, as class, score, left, top, "
+    "right, bottom",
+}
 CLASSES = 10
 SIZES = ((0.2, 0.272), (0.37, 0.447), (0.54, 0.619), (0.71, 0.79), (0.88, 0.961))
 RATIOS = (1, 2, 0.5)
@@ -159,8 +165,11 @@ def main() -> None:
     detections = _detect(detector, unseen)
     figures = share_found(detections, unseen.boxes)
     rows = as_input(unseen.pictures[:4])
-    export(net, "toy_ssd", rows)
-    export(detector, "toy_ssd_detect", rows)
+    for made, name, outputs in (
+        (net, "toy_ssd", ["anchors", "classes", "boxes"]),
+        (detector, "toy_ssd_detect", ["detections"]),
+    ):
+        export(made, name, rows, outputs=outputs, description=DESCRIPTIONS[name])
     for name in ("toy_ssd", "toy_ssd_detect"):
         record_figures(name, unseen_scenes=len(unseen), **figures)
 

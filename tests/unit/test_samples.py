@@ -31,10 +31,10 @@ def test_sample_has_recorded_rows_and_answers(name: str) -> None:
 
 @pytest.mark.parametrize("name", SAMPLES)
 def test_sample_says_what_it_is(name: str) -> None:
-    settings = tomllib.loads((MODELS / name / "model.toml").read_text())
+    settings = tomllib.loads((MODELS / name / "1/model.toml").read_text())
 
     assert settings["description"]
-    assert (MODELS / name / settings["labels"]).read_text().split() == list("0123456789")
+    assert (MODELS / name / "1" / settings["labels"]).read_text().split() == list("0123456789")
 
 
 @pytest.mark.parametrize("name", ["lenet_digits", "resnet_digits"])
