@@ -11,9 +11,11 @@ PIP := -m pip install --quiet --disable-pip-version-check
 
 IN := .venv/bin
 ORACLE := .venv-mxnet/bin
-STRICT := server/src clients/python/src tools demo
+STRICT := server/src clients/python/src exporter/src tools demo
 GENERATED_DOCS := tools/make_docs.py
 DISTRIBUTIONS := server/pyproject.toml clients/python/pyproject.toml
+OLD := .venv-mxnet-old/bin
+OLDEST_MXNET := 1.5.0
 
 ##@ Use
 
@@ -40,6 +42,7 @@ check: .venv/dev.stamp ## format, lint, types, generated files, import rules
 	$(IN)/lint-imports --no-logo
 	$(IN)/python tools/make_protos.py --check
 	$(IN)/python $(GENERATED_DOCS) --check
+	$(IN)/python tools/make_exporter_operators.py --check
 
 .PHONY: soak
 soak: .venv/dev.stamp ## good, broken and abandoned requests to a real server (REQUESTS=10000)
@@ -56,6 +59,11 @@ BUILT_ZOO := $(filter file,$(origin ZOO))
 zoo: .venv/dev.stamp $(if $(BUILT_ZOO),.venv-zoo/zoo.stamp) ## networks of ../shared/zoo, without MXNet: built first, or in folders: ZOO="FOLDER ..." (ARGS="--match lenet")
 	$(if $(BUILT_ZOO),OMP_NUM_THREADS=1 .venv-zoo/bin/python $(SHARED_ZOO)/build.py --out $(ZOO))
 	$(IN)/python -m tests.zoo $(ZOO) $(ARGS)
+
+.PHONY: exporter-test
+exporter-test: .venv-mxnet/oracle.stamp .venv-mxnet-old/old.stamp ## the exporter on the newest and the oldest MXNet that it supports
+	$(ORACLE)/python -m pytest tests/exporter -m mxnet $(ARGS)
+	$(OLD)/python -m pytest tests/exporter -m mxnet $(ARGS)
 
 .PHONY: gpu-test
 gpu-test: ## executors on an NVIDIA GPU, and a small benchmark; says so where there is none
@@ -79,8 +87,9 @@ protos: .venv/dev.stamp ## protocol modules of server and client from protos/
 	$(IN)/python tools/make_protos.py
 
 .PHONY: docs
-docs: .venv/dev.stamp ## generated pages of docs/
+docs: .venv/dev.stamp ## generated pages of docs/, and the exporter's list of operators
 	$(IN)/python $(GENERATED_DOCS)
+	$(IN)/python tools/make_exporter_operators.py
 
 .PHONY: samples
 samples: .venv-mxnet/oracle.stamp ## train and export models/ again (about 20 minutes)
@@ -134,6 +143,14 @@ help: ## this list
 	$(ORACLE_PYTHON) -m venv .venv-mxnet
 	$(ORACLE)/python $(PIP) -c constraints-mxnet.txt pip
 	$(ORACLE)/python $(PIP) -c constraints-mxnet.txt -e './server[mxnet]' -e ./clients/python --group tests --group oracle
+	$(ORACLE)/python $(PIP) --no-deps -e ./exporter
+	touch $@
+
+# The oldest MXNet that the exporter supports; the server is not installed beside it.
+.venv-mxnet-old/old.stamp: constraints-mxnet.txt exporter/pyproject.toml
+	$(ORACLE_PYTHON) -m venv .venv-mxnet-old
+	$(OLD)/python $(PIP) mxnet==$(OLDEST_MXNET) numpy==1.23.5 pytest pytest-asyncio pytest-timeout
+	$(OLD)/python $(PIP) --no-deps -e ./exporter
 	touch $@
 
 # Users' environment with the CUDA build of ONNX Runtime in place of the other.

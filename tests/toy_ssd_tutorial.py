@@ -69,16 +69,20 @@ def toy_ssd_forward(x, model, sizes, ratios):
         if i < 3:
             x = downsamples[i](x)
         elif i == 3:
-            x = nd.Pooling(
-                x, global_pool=True, pool_type="max", kernel=(x.shape[2], x.shape[3])
-            )
+            x = nd.Pooling(x, global_pool=True, pool_type="max", kernel=(x.shape[2], x.shape[3]))
     return anchors, class_outs, box_outs
 
 
 class ToySSD(gluon.Block):
     def __init__(self, num_classes, **kwargs):
         super().__init__(**kwargs)
-        self.anchor_sizes = [[0.2, 0.272], [0.37, 0.447], [0.54, 0.619], [0.71, 0.79], [0.88, 0.961]]
+        self.anchor_sizes = [
+            [0.2, 0.272],
+            [0.37, 0.447],
+            [0.54, 0.619],
+            [0.71, 0.79],
+            [0.88, 0.961],
+        ]
         self.anchor_ratios = [[1, 2, 0.5]] * 5
         self.num_classes = num_classes
         with self.name_scope():

@@ -38,7 +38,6 @@ class Case:
         return self.name
 
 
-
 FINE = [
     Case("residual", odd.Fine),
     Case("convolutional", odd.fine_sequential, inputs=((2, 3, 8, 8),)),
@@ -70,7 +69,7 @@ BROKEN = [
     Case("shape", odd.UsesShape, (("hybrid-shape", ""),), line="x.shape[0]"),
     Case("type", odd.UsesType, (("hybrid-attribute", ""),), line="x.dtype"),
     Case("reads_parameter", odd.ReadsParameter, (("hybrid-value", ""),), line="scale.asnumpy()"),
-    Case("branches_on_parameter", odd.BranchesOnParameter, (("hybrid-branch", ""),), line="if scale"),
+    Case("by_parameter", odd.BranchesOnParameter, (("hybrid-branch", ""),), line="if scale"),
     Case("reads_value", odd.ReadsValue, (("value-read", ""),), line="asscalar()"),
     Case("branches", odd.Branches, (("value-branch", ""),), line="if x.sum() > 0:"),
     Case("nd", odd.UsesNd, (("hybrid-nd", ""),), line="nd.relu(x)"),
@@ -103,7 +102,7 @@ BROKEN = [
     Case("raises", odd.Raises, (("plain-block", ""), ("forward-fails", "")), line="nd.dot(x, x)",
          run=False),
     Case("text", odd.AnswersText, (("plain-block", ""), ("not-arrays", ""))),
-    Case("uninitialised", lambda: nn.Dense(3), (("uninitialised", ""),), initialize=False, run=False),
+    Case("empty", lambda: nn.Dense(3), (("uninitialised", ""),), initialize=False, run=False),
     Case("deferred", lambda: nn.Dense(3), (("deferred", ""),), run=False),
     Case("flattened", odd.FlattensByHand, (("plain-block", ""),), inputs=((2, 3, 5, 4),)),
 ]  # fmt: skip

@@ -99,7 +99,7 @@ def _running(
     with preserved(net):
         try:
             net(*copies(inputs))
-        except Exception as error:  # noqa: BLE001 - whatever user code raises
+        except Exception as error:
             if any(finding.code == "uninitialised" for finding in known):
                 return []
             text = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mxnet import gluon
-
 from gluonserve_export import files, networks
 from gluonserve_export.arrays import arrays_of, is_array
 from gluonserve_export.diagnosis import copies, of_trace
@@ -22,6 +20,8 @@ from gluonserve_export.tracing import trace
 
 if TYPE_CHECKING:
     from typing import Any, Dict, List, Mapping, Optional, Sequence, Set, Tuple, Union
+
+    from mxnet import gluon
 
     from gluonserve_export.files import Axis, Input, Output
     from gluonserve_export.tracing import Traced
@@ -147,7 +147,7 @@ def _acceptable(net: gluon.Block, traced: Traced, *, check_operators: bool) -> L
 def _specs(
     traced: Traced, output_names: Optional[Sequence[str]]
 ) -> Tuple[List[Input], List[Output]]:
-    axes = traced.batch_axes or [None] * len(traced.names)
+    axes: Sequence[Optional[Axis]] = traced.batch_axes or [None] * len(traced.names)
     inputs = [
         files.Input(name, sample, axis, traced.free.get(name, set()))
         for name, sample, axis in zip(traced.names, traced.inputs, axes)

@@ -6,7 +6,6 @@ import contextlib
 import json
 import shutil
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import mxnet as mx
@@ -18,6 +17,7 @@ from gluonserve_export.graphs import text_of
 from gluonserve_export.running import evaluate
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple, Union
 
     Axis = Union[int, str]
@@ -73,11 +73,16 @@ def write_samples(folder: Path, inputs: Sequence[Input], outputs: Sequence[Outpu
     """Recorded inputs and the network's own answers, which the server replays at load."""
     arrays = {f"in:{one.name}": one.sample for one in inputs}
     arrays.update({f"out:{one.name}": one.sample for one in outputs})
-    np.savez_compressed(str(folder / SAMPLES), **arrays)
+    save: Any = np.savez_compressed  # its stub takes any name for an option
+    save(str(folder / SAMPLES), **arrays)
 
 
 def settings_text(
-    inputs: Sequence[Input], outputs: Sequence[Output], *, description: str = "", labels: bool = False
+    inputs: Sequence[Input],
+    outputs: Sequence[Output],
+    *,
+    description: str = "",
+    labels: bool = False,
 ) -> str:
     """``model.toml``: what an export itself does not hold."""
     lines = [f"description = {_quoted(description)}"] if description else []
@@ -103,9 +108,7 @@ def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def verify(
-    folder: Path, runs: Sequence[Tuple[Mapping[str, Any], Sequence[np.ndarray]]]
-) -> None:
+def verify(folder: Path, runs: Sequence[Tuple[Mapping[str, Any], Sequence[np.ndarray]]]) -> None:
     """Read back what was written and run it.
 
     Raises:
@@ -126,7 +129,9 @@ def verify(
                 raise NotProven(f"the files written answer {name} otherwise: {worst}")
 
 
-def fed(arrays: Sequence[Any], names: Sequence[str], values: Sequence[np.ndarray]) -> Dict[str, Any]:
+def fed(
+    arrays: Sequence[Any], names: Sequence[str], values: Sequence[np.ndarray]
+) -> Dict[str, Any]:
     """``values`` as inputs of the kinds that ``arrays`` are."""
     return {name: like(one, value) for name, one, value in zip(names, arrays, values)}
 
@@ -140,7 +145,10 @@ def put_in_place(folder: Path, *, overwrite: bool) -> Iterator[Path]:
     """
     if folder.exists() and not overwrite:
         raise ExportError(f"{folder} exists; give another version, or overwrite=True")
-    partial, old = folder.with_name(f".{folder.name}.partial"), folder.with_name(f".{folder.name}.old")
+    partial, old = (
+        folder.with_name(f".{folder.name}.partial"),
+        folder.with_name(f".{folder.name}.old"),
+    )
     for left_over in (partial, old):
         shutil.rmtree(str(left_over), ignore_errors=True)
     partial.mkdir(parents=True)

@@ -170,7 +170,7 @@ KINDS: Dict[str, Kind] = {
     "unsupported-operator": Kind(
         STOPS,
         "The server has no lowering for the operator (docs/operators.md lists those it has).",
-        "Write it with other operators, or serve with executor = \"mxnet\" and "
+        'Write it with other operators, or serve with executor = "mxnet" and '
         "export_model(..., check_operators=False).",
     ),
     "value-branch": Kind(

@@ -20,12 +20,12 @@ class Ref(NamedTuple):
     """One output of one node."""
 
     node: int
-    index: int = 0
+    output: int = 0
 
     def through(self, moved: Mapping[int, Ref]) -> Ref:
         """The same output where the nodes stand elsewhere."""
         there = moved[self.node]
-        return Ref(there.node, there.index or self.index)
+        return Ref(there.node, there.output or self.output)
 
 
 class Graph:
@@ -36,7 +36,7 @@ class Graph:
         self._variables: Dict[str, Ref] = {}
         self._taken: Dict[str, int] = {}
 
-    def variable(self, name: str, attributes: Mapping[str, str] = {}) -> Ref:  # noqa: B006
+    def variable(self, name: str, attributes: Mapping[str, str] = {}) -> Ref:
         """The variable of this name, made when first asked for."""
         if name not in self._variables:
             node: Dict[str, Any] = {"op": "null", "name": name, "inputs": []}
@@ -50,7 +50,7 @@ class Graph:
         self, op: str, name: str, attributes: Mapping[str, str], inputs: Sequence[Ref]
     ) -> Ref:
         """A node's first output; ``name`` gets a number where it is taken."""
-        refs = [[ref.node, ref.index, 0] for ref in inputs]
+        refs = [[ref.node, ref.output, 0] for ref in inputs]
         node: Dict[str, Any] = {"op": op, "name": self._unique(name), "inputs": refs}
         if attributes:
             node["attrs"] = dict(attributes)
@@ -70,14 +70,17 @@ class Graph:
         return [Ref(head[0], head[1]).through(moved) for head in source["heads"]]
 
     def moved(
-        self, node: Mapping[str, Any], moved: Mapping[int, Ref], attributes: Mapping[str, str] = {}  # noqa: B006
+        self,
+        node: Mapping[str, Any],
+        moved: Mapping[int, Ref],
+        attributes: Mapping[str, str] = {},
     ) -> Ref:
         """A node of another graph, ``moved`` saying where its inputs stand here."""
         if node["op"] == "null":
             return self.variable(node["name"], node.get("attrs", {}))
         taken = {**node, "name": self._unique(node["name"])}
         refs = [Ref(step[0], step[1]).through(moved) for step in node["inputs"]]
-        taken["inputs"] = [[ref.node, ref.index, 0] for ref in refs]
+        taken["inputs"] = [[ref.node, ref.output, 0] for ref in refs]
         if attributes:
             taken["attrs"] = {**node.get("attrs", {}), **attributes}
         return self._add(taken)
@@ -100,7 +103,7 @@ class Graph:
                     "nodes": nodes,
                     "arg_nodes": [at for at, node in enumerate(nodes) if node["op"] == "null"],
                     "node_row_ptr": list(range(len(nodes) + 1)),
-                    "heads": [[moved[head.node], head.index, 0] for head in heads],
+                    "heads": [[moved[head.node], head.output, 0] for head in heads],
                     "attrs": {"mxnet_version": ["int", _VERSION]},
                 }
             )

@@ -33,7 +33,7 @@ def listening(
     last arguments only. Views and reads go around it.
     """
     with contextlib.ExitStack() as undo:
-        original = register._imperative_invoke  # noqa: SLF001 - the one place to listen at
+        original = register._imperative_invoke
         _put(undo, register, "_imperative_invoke", _with(invoke, original))
         _put(undo, gluon.Block, "__call__", _with(call, gluon.Block.__call__))
         for name in METHODS:

@@ -87,7 +87,7 @@ class _Comparison:
                 invoke=_as_it_is, call=self._stand_in, methods=lambda _, original: original
             ):
                 answer = call.block.forward(*regroup(list(call.args), variables))
-        except Exception as error:  # noqa: BLE001 - whatever user code raises on symbols
+        except Exception as error:
             self._found(call, *_classified(error))
             return
         if not self._stood_in and not self._same(call, answer, dict(zip(names, leaves))):
@@ -100,7 +100,9 @@ class _Comparison:
         self._stood_in = True
         result = self._broken[id(block)]
         leaves = arrays_of(result)
-        return regroup(result, [variable(f"{block.name}{at}", one) for at, one in enumerate(leaves)])
+        return regroup(
+            result, [variable(f"{block.name}{at}", one) for at, one in enumerate(leaves)]
+        )
 
     def _found(self, call: _Call, code: str, what: str, where: Optional[Where]) -> None:
         self._broken[id(call.block)] = call.result
@@ -162,7 +164,7 @@ def _classified(error: Exception) -> Tuple[str, str, Optional[Where]]:
 
 
 def _suspicious(function: Any) -> Optional[Where]:
-    """The first line that indexes, counts or loops over something by its name; else where it begins."""
+    """The first line that indexes, counts or loops over a variable; else where it begins."""
     begin = definition(function)
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(function)))

@@ -45,7 +45,9 @@ def steps_of(key: Any, shape: Sequence[int], wanted: Sequence[int]) -> Steps:
             steps.append(("expand_dims", {"axis": str(at)}, after))
         if part is None or isinstance(part, slice):
             at += 1
-    return steps if len(after) == len(wanted) else [("Reshape", {"shape": str(tuple(wanted))}, after)]
+    return (
+        steps if len(after) == len(wanted) else [("Reshape", {"shape": str(tuple(wanted))}, after)]
+    )
 
 
 def _expanded(parts: Tuple[Any, ...], rank: int) -> List[Any]:

@@ -10,8 +10,7 @@ from mxnet import gluon
 if TYPE_CHECKING:
     from typing import Any, Dict, Iterator, List, Set, Tuple
 
-    Block = gluon.Block
-
+    from mxnet.gluon import Block
 _OWN = ("_children", "_reg_params", "_forward_hooks", "_forward_pre_hooks", "_cached_op_args")
 
 
@@ -38,7 +37,7 @@ def registered(net: Block, path: str = "") -> Iterator[Tuple[str, Block]]:
             return
         seen.add(id(block))
         yield at, block
-        for name, child in block._children.items():  # noqa: SLF001 - no public way to it
+        for name, child in block._children.items():
             yield from walk(_child(child), join(at, name))
 
     return walk(net, path)
@@ -94,7 +93,7 @@ def parameters(net: Block) -> Dict[int, Tuple[gluon.Parameter, List[str]]]:
     """Every Parameter by identity, with the paths of the Blocks that have it."""
     found: Dict[int, Tuple[gluon.Parameter, List[str]]] = {}
     for path, block in blocks(net).values():
-        own = list(block.params.values()) + list(block._reg_params.values())  # noqa: SLF001
+        own = list(block.params.values()) + list(block._reg_params.values())
         for one in {id(parameter): parameter for parameter in own}.values():
             found.setdefault(id(one), (one, []))[1].append(path)
     return found

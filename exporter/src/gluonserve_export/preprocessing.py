@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-class Preprocessed(gluon.Block):
+class Preprocessed(gluon.Block):  # type: ignore[misc]  # MXNet has no types
     """A network behind transforms that take whole batches, ``(N, H, W, C)`` where pictures come in.
 
     It has no prefix of its own, so that all names stay the network's.
@@ -33,15 +33,15 @@ class Preprocessed(gluon.Block):
 def _steps(block: gluon.Block) -> Any:
     """The transforms one by one, plain ones that work on single pictures as ones for batches."""
     if type(block) in (transforms.Compose, gluon.nn.Sequential, gluon.nn.HybridSequential):
-        for child in block._children.values():  # noqa: SLF001 - Compose has no other way
+        for child in block._children.values():
             yield from _steps(child)
     elif type(block) is transforms.CenterCrop:
-        yield _CenterCrop(*block._args)  # noqa: SLF001
+        yield _CenterCrop(*block._args)
     else:
         yield block
 
 
-class _CenterCrop(gluon.Block):
+class _CenterCrop(gluon.Block):  # type: ignore[misc]  # MXNet has no types
     """The middle of ``(N, H, W, C)``, enlarged where it is smaller, as ``image.center_crop``."""
 
     def __init__(self, size: Any, interpolation: int) -> None:
@@ -57,4 +57,6 @@ class _CenterCrop(gluon.Block):
         middle = pictures[:, top : top + high, left : left + wide]
         if scale == 1:
             return middle
-        return transforms.Resize((self._width, self._height), False, self._interpolation)(middle)
+        return transforms.Resize((self._width, self._height), interpolation=self._interpolation)(
+            middle
+        )

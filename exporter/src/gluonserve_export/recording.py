@@ -1,8 +1,8 @@
 """Recording an imperative run as a graph.
 
-Every operator call becomes a node beside the run. A HybridBlock that answers symbolically as it does
-imperatively is taken in whole, with its own names and its loops; everything else is recorded call by
-call. Reading values that depend on an input, and writing memory that outlives the run, end it.
+Every operator call becomes a node beside the run. A HybridBlock that answers on symbols as it does
+imperatively is taken in whole, with its own names and its loops; everything else is recorded call
+by call. Reading values that depend on an input, and writing memory that outlives the run, end it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _OF_SHAPES = {"shape_array", "size_array", "zeros_like", "ones_like", "_contrib_
 """Operators whose answers depend on shapes only."""
 
 
-class Stopped(Exception):  # noqa: N818
+class Stopped(Exception):
     """The run did what no graph can hold."""
 
     def __init__(self, finding: Finding) -> None:
@@ -115,7 +115,7 @@ class _Recorder:
                 self._paused = True
 
     def head(self, array: Any) -> Ref:
-        """What an output refers to; a variable that is an output is copied, so that it has a name."""
+        """What an output refers to; a variable among them is copied, to have a name."""
         ref = self._ref(array)
         if self.graph.nodes[ref.node]["op"] != "null":
             return ref
@@ -123,7 +123,7 @@ class _Recorder:
 
     # What MXNet's functions call instead of themselves.
 
-    def _invoke(
+    def _invoke(  # noqa: PLR0917 - as MXNet calls it
         self,
         original: Callable[..., Any],
         handle: int,
@@ -170,12 +170,13 @@ class _Recorder:
             self._blocks.pop()
 
     def _method(self, name: str, original: Callable[..., Any]) -> Callable[..., Any]:
-        own = {
+        methods: Dict[str, Callable[..., Any]] = {
             "reshape": self._reshape,
             "__getitem__": self._getitem,
             "detach": self._detach,
             "_sync_copyfrom": self._copyfrom,
-        }.get(name)
+        }
+        own = methods.get(name)
 
         def run(array: Any, *args: Any, **kwargs: Any) -> Any:
             if not self._listens():
@@ -247,7 +248,7 @@ class _Recorder:
                 answer = block.forward(*regroup(list(args), variables))
             except Stopped:
                 raise
-            except Exception:  # noqa: BLE001 - whatever user code raises on symbols
+            except Exception:
                 return None
             parts = arrays_of(answer)
             if not parts or not all(isinstance(part, mx.sym.Symbol) for part in parts):
@@ -344,7 +345,7 @@ class _Recorder:
 
     def _parameter(self, array: Any) -> Optional[gluon.Parameter]:
         for one in self._parameters:
-            if any(array is data for data in one._data or ()):  # noqa: SLF001 - without a copy
+            if any(array is data for data in one._data or ()):
                 return one
         return None
 
@@ -386,8 +387,8 @@ def _stored_arrays(net: gluon.Block) -> Dict[int, Any]:
 
 
 def _without_writing(
-    op: str, attributes: Mapping[str, str], arrays: Sequence[Any], outputs: Sequence[Any]
-) -> Tuple[str, Mapping[str, str]]:
+    op: str, attributes: Dict[str, str], arrays: Sequence[Any], outputs: Sequence[Any]
+) -> Tuple[str, Dict[str, str]]:
     """The operator that computes what this one writes: copies become values."""
     if op != "_copyto":
         return op, attributes

@@ -60,7 +60,9 @@ def repair(
     known = {**export.inferred(), **(shapes or {})}
     for name in export.inputs:
         if name not in known and ask is None:
-            raise NotInferred(f"the shape of input {name!r} is not known: --shape {name}=1,3,224,224")
+            raise NotInferred(
+                f"the shape of input {name!r} is not known: --shape {name}=1,3,224,224"
+            )
         if name not in known:
             known[name] = ask(name)  # type: ignore[misc]
     inputs, outputs = export.tried({name: known[name] for name in export.inputs}, dtypes or {})
@@ -157,7 +159,10 @@ class _Export:
         if arguments is None:
             return None
         by_name = dict(zip(self.symbol.list_arguments(), arguments))
-        feeds = {**self._held, **{name: mx.nd.array(one, dtype=one.dtype) for name, one in values.items()}}
+        feeds = {
+            **self._held,
+            **{name: mx.nd.array(one, dtype=one.dtype) for name, one in values.items()},
+        }
         feeds.update({name: mx.nd.zeros(by_name[name]) for name in self._labels})
         if not fits(self.symbol, {name: one.shape for name, one in feeds.items()}, outputs):
             return None

@@ -36,7 +36,7 @@ class Where:
 
 def running() -> Optional[Where]:
     """The user's line that is running now."""
-    return _innermost(_callers(sys._getframe(1)))  # noqa: SLF001 - the documented way to it
+    return _innermost(_callers(sys._getframe(1)))
 
 
 def failing(error: BaseException) -> Optional[Where]:

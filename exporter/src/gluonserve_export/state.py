@@ -24,7 +24,7 @@ def preserved(net: gluon.Block) -> Iterator[None]:
     it is hybridized are put back. Arrays are not copied: nothing here writes into one.
     """
     things: List[Any] = [block for _, block in blocks(net).values()]
-    things += [block._scope for block in things]  # noqa: SLF001 - it counts children's names
+    things += [block._scope for block in things]
     things += [block.params for block in things if isinstance(block, gluon.Block)]
     things += [parameter for parameter, _ in parameters(net).values()]
     restores = [_snapshot(thing) for thing in things]

@@ -99,16 +99,16 @@ def _users(net: gluon.Block) -> Dict[int, List[str]]:
     """Paths of the Blocks that compute with each parameter, by its identity."""
     found: Dict[int, List[str]] = {}
     for path, block in networks.blocks(net).values():
-        for one in {id(value) for value in block._reg_params.values()}:  # noqa: SLF001
+        for one in {id(value) for value in block._reg_params.values()}:
             found.setdefault(one, []).append(path)
     return found
 
 
 def state_of(parameter: gluon.Parameter) -> str:
     """``uninitialised``, ``deferred``, or nothing where it has values."""
-    if parameter._data is not None:  # noqa: SLF001 - asking for data() raises
+    if parameter._data is not None:
         return ""
-    return "deferred" if parameter._deferred_init else "uninitialised"  # noqa: SLF001
+    return "deferred" if parameter._deferred_init else "uninitialised"
 
 
 def definition(function: Any) -> Optional[Where]:

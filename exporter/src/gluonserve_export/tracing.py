@@ -128,7 +128,7 @@ class _Tracer:
         held = {
             one.name: one.data(context)
             for one, _ in parameters(self._net).values()
-            if one._data is not None  # noqa: SLF001 - asking raises
+            if one._data is not None
         }
         return {**held, **run.recorded.constants}
 
@@ -146,7 +146,7 @@ class _Tracer:
             return False
         try:
             answers = evaluate(symbol, feeds)
-        except Exception:  # noqa: BLE001 - MXNet raises all kinds for shapes that do not fit
+        except Exception:
             return False
         pairs = zip((answer.asnumpy() for answer in answers), run.outputs)
         return not any(difference(one, other) for one, other in pairs)
@@ -189,7 +189,7 @@ class _Tracer:
             return self._run([self._drawn(at, axis, rows) for at, axis in enumerate(axes)]), None
         except Stopped:
             raise
-        except Exception as raised:  # noqa: BLE001 - the network's own refusal
+        except Exception as raised:
             return None, raised
 
     def _take_rows(self, traced: Traced, axes: List[Axis], run: Run, rows: int) -> None:
@@ -202,8 +202,7 @@ class _Tracer:
             value.shape[axis] for value, axis in zip(run.inputs, axes) if not isinstance(axis, str)
         )
         traced.output_axes = [
-            axis_of(one, other, rows, more)
-            for (_, one), other in zip(traced.outputs, run.outputs)
+            axis_of(one, other, rows, more) for (_, one), other in zip(traced.outputs, run.outputs)
         ]
 
     def _apart(self, axes: Sequence[Axis], run: Run, rows: int, more: int) -> bool:
@@ -216,7 +215,7 @@ class _Tracer:
             answers = self._run(alone).outputs
         except Stopped:
             raise
-        except Exception:  # noqa: BLE001 - the network's own refusal
+        except Exception:
             return True
         pairs = []
         for one, other, answer in zip(self._first.outputs, run.outputs, answers):
@@ -226,15 +225,17 @@ class _Tracer:
         return bool(pairs) and not any(difference(one, other) for one, other in pairs)
 
     def _guesses(self) -> Iterator[List[Axis]]:
-        """Axis 0 of every input first; then, for the inputs after the first, others of that size."""
+        """Axis 0 of every input first; then other axes of one size, those that most inputs have."""
         shapes = [array.shape for array in self._arrays]
         yield [0 if shape else NONE for shape in shapes]
         tries: List[List[Axis]] = []
         for lead in range(min(2, len(shapes[0]))):
             rows = shapes[0][lead]
             choices: List[List[Axis]] = [[lead]]
-            for shape in shapes[1:]:
-                choices.append([axis for axis, dim in enumerate(shape) if dim == rows] + [NONE])
+            choices += [
+                [*(axis for axis, dim in enumerate(shape) if dim == rows), NONE]
+                for shape in shapes[1:]
+            ]
             tries += [list(one) for one in itertools.product(*choices)]
         yield from sorted(tries, key=lambda one: one.count(NONE))[:_MOST_TRIES]
 
@@ -282,7 +283,7 @@ class _Tracer:
             return self._run(values)
         except Stopped:
             raise
-        except Exception:  # noqa: BLE001 - the network's own refusal
+        except Exception:
             return None
 
     def _accept(self, run: Run) -> bool:

@@ -55,8 +55,9 @@ def _shown(finding: Finding, indent: str) -> Iterator[str]:
     if finding.where is not None:
         yield f"{indent}    at {finding.where}"
     for text in (finding.meaning, f"Fix: {finding.fix}"):
-        yield from textwrap.wrap(text, _WIDTH, initial_indent=indent + "    ",
-                                 subsequent_indent=indent + "    ")
+        yield from textwrap.wrap(
+            text, _WIDTH, initial_indent=indent + "    ", subsequent_indent=indent + "    "
+        )
 
 
 def _verdict(count: int, stopping: int) -> str:
