@@ -14,6 +14,7 @@ from gluonserve.executors.memory import FreeList, InputMemory, check_names
 from gluonserve.executors.options import cuda_index
 from gluonserve.executors.weights import borrowed, let_pages_go, weights_declared_external
 from gluonserve.loader.importing import Target
+from gluonserve.loader.widening import FLOAT16
 
 try:
     import onnxruntime
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
     from gluonserve.loader.importing import Imported, Lowered
     from gluonserve.tensors import Signature
 
-TARGET = Target(lacks=frozenset({"DeformConv"}))
+TARGET = Target(lacks=frozenset({"DeformConv", FLOAT16}))
+_GPU_TARGET = Target(lacks=frozenset({"DeformConv"}))
 CUDA = "CUDAExecutionProvider"
 CPU = "CPUExecutionProvider"
 
@@ -55,7 +57,7 @@ def open_session(imported: Imported, options: ExecutorOptions) -> OnnxRuntimeExe
     gpu = cuda_index(options.device)
     if gpu is not None:
         _check_cuda(options.device)
-    lowered = imported.lower(TARGET)
+    lowered = imported.lower(TARGET if gpu is None else _GPU_TARGET)
     settings = _settings(options)
     kept = _supply(settings, lowered)
     structure = weights_declared_external(lowered).SerializeToString()

@@ -20,6 +20,7 @@ from gluonserve.loader.outputs import output_names
 from gluonserve.loader.params import Params, read_params
 from gluonserve.loader.roles import roles
 from gluonserve.loader.symbol import read_symbol
+from gluonserve.loader.widening import FLOAT16, widened
 from gluonserve.tensors import Signature, TensorSpec
 
 if TYPE_CHECKING:
@@ -96,7 +97,8 @@ class Imported:
         if built.unknown is not None:
             raise UnsupportedModel(f"{built.unknown}: needs a dimension that is free")
         names = [spec.name for spec in self.signature.outputs]
-        return lowered(built, names, self.params)
+        model = lowered(built, names, self.params)
+        return model if target.has(FLOAT16) else widened(model)
 
     def facts(self) -> Facts:
         """Operators with their counts (subgraphs included), parameters, and what is odd."""
