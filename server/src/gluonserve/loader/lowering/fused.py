@@ -247,15 +247,16 @@ def _stored(
     op: Emit, weight: Value, bias: Value | None, ranges: Sequence[Value], step: Value
 ) -> tuple[Weights, Value | None]:
     """Weights and bias that the export holds in int8, the bias in units of the product."""
-    low, high, *bias_ends = (float(weighing.constant(end, "ranges")[0]) for end in ranges)
-    weights = weighing.stored(weighing.constant(weight, "weights"), low, high)
+    numbers = [float(weighing.constant(end, "ranges")[0]) for end in ranges]
+    weights = weighing.stored(weighing.constant(weight, "weights"), numbers[0], numbers[1])
     if bias is None:
         return weights, None
+    ends = numbers[2], numbers[3]
     given = weighing.constant(bias, "biases")
     if step.constant is None:
-        real = given.astype(np.float32) * weighing.stored(given, *bias_ends).units
+        real = given.astype(np.float32) * weighing.stored(given, *ends).units
         return weights, weighing.bias_steps(op, real, weights, step)
-    steps, weights = weighing.stored_bias(given, *bias_ends, weights, float(step.constant))
+    steps, weights = weighing.stored_bias(given, ends, weights, float(step.constant))
     return weights, op.const(steps)
 
 

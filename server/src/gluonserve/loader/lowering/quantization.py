@@ -84,16 +84,13 @@ def quantize_v2(
     max_calib_range: float | None = None,
 ) -> tuple[Value, Value, Value]:
     """Without calibration the range is the data's own, that of the whole batch."""
-    calibrated = min_calib_range is not None and max_calib_range is not None
     if data.dtype in LEVELS:
-        top = LEVELS[data.dtype]
-        ends = (0.0 if data.dtype is DType.UINT8 else -top, top)
-        low, high = (min_calib_range, max_calib_range) if calibrated else ends
-        return data, known(op, low or 0.0), known(op, high or 0.0)
-    kind = _kind(out_type, min_calib_range if calibrated else None)
+        return (data, *_stored_ends(op, data.dtype, min_calib_range, max_calib_range))
     if min_calib_range is not None and max_calib_range is not None:
+        kind = _kind(out_type, min_calib_range)
         low, high = known(op, min_calib_range), known(op, max_calib_range)
     else:
+        kind = _kind(out_type, None)
         low = op.reshape(op.ReduceMin(data, keepdims=0), (1,))
         high = op.reshape(op.ReduceMax(data, keepdims=0), (1,))
     steps = quantized(op, data, unit(op, kind, low, high), kind)
@@ -186,6 +183,16 @@ def _highest_of_nothing(op: Emit, steps: Value, data: Value, magnitude: Value) -
         return steps
     nothing = op.And(op.Equal(magnitude, 0.0), op.Equal(data, 0.0))
     return op.Where(nothing, op.scalar(127, DType.INT8), steps)
+
+
+def _stored_ends(
+    op: Emit, kind: DType, low: float | None, high: float | None
+) -> tuple[Value, Value]:
+    """The range of bytes that come as they are: calibrated, or that of the steps themselves."""
+    if low is not None and high is not None:
+        return known(op, low), known(op, high)
+    top = LEVELS[kind]
+    return known(op, 0.0 if kind is DType.UINT8 else -top), known(op, top)
 
 
 def _ends(op: Emit, kind: DType, low: Value, high: Value) -> tuple[Value, Value]:

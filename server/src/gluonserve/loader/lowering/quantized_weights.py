@@ -79,10 +79,10 @@ def stored(steps: np.ndarray, low: float, high: float) -> Weights:
 
 
 def stored_bias(
-    bias: np.ndarray, low: float, high: float, weights: Weights, data_unit: float
+    bias: np.ndarray, ends: tuple[float, float], weights: Weights, data_unit: float
 ) -> tuple[np.ndarray, Weights]:
     """An int8 bias in 32 bits; where it would not fit the weights become smaller, as in MXNet."""
-    magnitude = np.float32(max(abs(low), abs(high)))
+    magnitude = np.float32(max(abs(end) for end in ends))
     scale = _scales(magnitude.reshape(1))
     factor = np.float32(1) / data_unit / weights.units / scale
     most = np.float32((2**31 - 1) // 2) / magnitude / scale if magnitude else factor
@@ -110,4 +110,4 @@ def _scales(magnitudes: np.ndarray) -> np.ndarray:
 
 def _away(numbers: np.ndarray) -> np.ndarray:
     """To the nearest integer, halves away from zero."""
-    return np.trunc(numbers + np.copysign(np.float32(0.5), numbers))
+    return np.asarray(np.trunc(numbers + np.copysign(np.float32(0.5), numbers)))
