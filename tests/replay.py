@@ -133,7 +133,8 @@ def prepared(network: Imported, engine: str) -> Run:
 
 def _target(engine: str) -> Target:
     """What the executor of this engine lowers for."""
-    return importlib.import_module(f"gluonserve.executors.{engine}").TARGET
+    target: Target = importlib.import_module(f"gluonserve.executors.{engine}").TARGET
+    return target
 
 
 def _onnxruntime(model: bytes) -> Run:

@@ -144,7 +144,8 @@ def _slow(results: Iterable[dict[str, Any]]) -> str:
         for one in results
         if one.get("param_mb", 0) > 20 and one.get("import_mb", 0) > 2.5 * one["param_mb"]
     ]
-    return f"imports over 3 s per 100 MB: {slow or 'none'}; over 2.5 times the parameters: {large or 'none'}"
+    beyond = f"over 2.5 times the parameters: {large or 'none'}"
+    return f"imports over 3 s per 100 MB: {slow or 'none'}; {beyond}"
 
 
 if __name__ == "__main__":
