@@ -142,7 +142,7 @@ def vstack(op: Emit, *data: Value) -> Value:
     return joining.concat(op, *(_at_least(2)(op, value) for value in data), dim=0)
 
 
-@OPS.lowers("_npi_hstack", ignoring=("num_args",))
+@OPS.lowers("_npi_hstack", ignoring=("num_args", "dim"))
 def hstack(op: Emit, *data: Value) -> Value:
     """Columns beside columns; vectors end to end."""
     raised = [_at_least(1)(op, value) for value in data]
