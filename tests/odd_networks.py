@@ -38,7 +38,7 @@ class FineLoop(gluon.HybridBlock):
     """A running sum along time, with the loop inside the graph."""
 
     def hybrid_forward(self, F, x):
-        zeros = F.zeros_like(F.slice_axis(x, axis=0, begin=0, end=1)).reshape((-1,))
+        zeros = F.squeeze(F.zeros_like(F.slice_axis(x, axis=0, begin=0, end=1)), axis=0)
         outputs, _ = F.contrib.foreach(lambda row, sums: (row + sums, row + sums), x, zeros)
         return outputs
 
@@ -409,6 +409,13 @@ class ScalesByShape(gluon.Block):
 
     def forward(self, x):
         return x / x.shape[1] ** 0.5
+
+
+class MixesRows(gluon.HybridBlock):
+    """Softmax over the rows."""
+
+    def hybrid_forward(self, F, x):
+        return F.softmax(x, axis=0)
 
 
 class CountsRows(gluon.Block):

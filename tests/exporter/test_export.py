@@ -81,7 +81,8 @@ NETWORKS = {
     "reads_parameter": (odd.ReadsParameter, (3, 4), (5, 4)),
     "in_place": (odd.InPlace, (3, 4), (5, 4)),
     "flattens_by_hand": (odd.FlattensByHand, (2, 3, 5, 4), (6, 3, 5, 4)),
-    "loop": (odd.FineLoop, (3, 4), (3, 6)),  # the sum runs along axis 0, so axis 1 counts rows
+    "loop": (odd.FineLoop, (3, 2, 4), (3, 6, 4)),  # axis 0 is time
+    "mixed_rows": (odd.MixesRows, (3, 4), (5, 4)),
     "shared": (odd.Shared, (3, 4), (5, 4)),
 }
 

@@ -10,7 +10,7 @@ import pytest
 import tomllib
 
 ROOT = Path(__file__).resolve().parents[2]
-SOURCES = (ROOT / "server/src", ROOT / "clients/python/src")
+SOURCES = (ROOT / "server/src", ROOT / "clients/python/src", ROOT / "exporter/src")
 MODULES = sorted(
     path for source in SOURCES for path in source.rglob("*.py") if "_proto" not in path.parts
 )
@@ -49,7 +49,8 @@ def test_module_and_its_functions_are_short(path: Path) -> None:
 
 
 def test_distributions_carry_one_version() -> None:
-    projects = [ROOT / "server/pyproject.toml", ROOT / "clients/python/pyproject.toml"]
+    folders = ("server", "clients/python", "exporter")
+    projects = [ROOT / folder / "pyproject.toml" for folder in folders]
 
     versions = {tomllib.loads(path.read_text())["project"]["version"] for path in projects}
 

@@ -203,6 +203,13 @@ KINDS: Dict[str, Kind] = {
         "Use operators that take shapes from their inputs: reshape codes 0 and -1, zeros_like, "
         "broadcast_like, slice_like, global_pool=True.",
     ),
+    "mixed-rows": Kind(
+        NOTE,
+        "Rows of one call change each other's answers, so the server runs every request by itself "
+        "and batches none.",
+        "Nothing, if it is meant; otherwise look for operations over axis 0, or give batch_axes "
+        "where another axis counts rows.",
+    ),
     "random": Kind(
         STOPS,
         "The same input gives different outputs, so nothing can be proven of an export.",

@@ -160,7 +160,7 @@ class _Tracer:
     # The number of rows.
 
     def _free_batch(self, traced: Traced, given: Optional[Sequence[Axis]]) -> None:
-        """The first axes that count rows which do not touch each other; else the first that run."""
+        """The first axes that count rows which do not touch each other; else any size, unbatched."""
         found: List[Tuple[List[Axis], Run, int]] = []
         error: Optional[BaseException] = None
         for axes in [list(given)] if given is not None else self._guesses():
@@ -173,11 +173,11 @@ class _Tracer:
             if run is None:
                 continue
             found.append((axes, run, rows))
-            if self._apart(axes, run, rows, more):
-                found = found[-1:]
-                break
+            if given is not None or self._apart(axes, run, rows, more):
+                self._take_rows(traced, *found[-1])
+                return
         if found:
-            self._take_rows(traced, *found[0])
+            self._take_mixed(traced, *found[0])
         elif error is not None:
             what = f"it runs with the sample's number of rows only: {_first_line(error)}"
             traced.findings.append(Finding("fixed-dimension", "", what, failing(error)))
@@ -191,6 +191,19 @@ class _Tracer:
             raise
         except Exception as raised:
             return None, raised
+
+    def _take_mixed(self, traced: Traced, axes: List[Axis], run: Run, _rows: int) -> None:
+        """An axis that may have any size, but whose rows are no requests of their own."""
+        self._batch = axes
+        if not self._accept(run):
+            traced.findings += self._fixed(run, "the number of rows")
+            return
+        traced.batch_axes = [NONE for _ in axes]
+        traced.output_axes = [None for _ in traced.outputs]
+        for name, axis in zip(self._names, axes):
+            if not isinstance(axis, str):
+                traced.free.setdefault(name, set()).add(axis)
+        traced.findings.append(Finding("mixed-rows", "", "a row alone has another answer"))
 
     def _take_rows(self, traced: Traced, axes: List[Axis], run: Run, rows: int) -> None:
         self._batch = axes
@@ -217,19 +230,20 @@ class _Tracer:
             raise
         except Exception:
             return True
-        pairs = []
+        pairs, shared = [], True
         for one, other, answer in zip(self._first.outputs, run.outputs, answers):
             axis = axis_of(one, other, rows, more)
+            shared = shared and axis == NONE
             if isinstance(axis, int):
                 pairs.append((answer, np.take(other, [more - 1], axis)))
-        return bool(pairs) and not any(difference(one, other) for one, other in pairs)
+        return (shared or bool(pairs)) and not any(difference(one, other) for one, other in pairs)
 
     def _guesses(self) -> Iterator[List[Axis]]:
         """Axis 0 of every input first; then other axes of one size, those that most inputs have."""
         shapes = [array.shape for array in self._arrays]
         yield [0 if shape else NONE for shape in shapes]
         tries: List[List[Axis]] = []
-        for lead in range(min(2, len(shapes[0]))):
+        for lead in range(2 if len(shapes[0]) > 2 else 1):
             rows = shapes[0][lead]
             choices: List[List[Axis]] = [[lead]]
             choices += [
