@@ -353,12 +353,12 @@ def _stored_as(op: Emit, real: Value, step: Value, kept: DType, kind: DType) -> 
     """
     if kept is kind:
         return quantized(op, real, step, kind)
+    if kept is DType.INT8:  # never negative, or it would not be said to be bytes
+        highest = op.Mul(step, 127.0)
+        return quantized(op, op.Clip(real, op.scalar(0.0, DType.FP32), highest), step, kind)
     steps = op.cast(quantized(op, real, step, kept), DType.INT32)
-    if kept is DType.UINT8:
-        wrapped = op.Sub(steps, op.Mul(op.cast(op.Greater(steps, 127), DType.INT32), 256))
-    else:
-        wrapped = op.Add(steps, op.Mul(op.cast(op.Less(steps, 0), DType.INT32), 256))
-    return op.cast(wrapped, kind)
+    beyond = op.cast(op.Greater(steps, 127), DType.INT32)
+    return op.cast(op.Sub(steps, op.Mul(beyond, 256)), kind)
 
 
 def _scale_free(node: Node) -> bool:

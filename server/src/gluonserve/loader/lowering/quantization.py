@@ -64,13 +64,8 @@ def dequantized(op: Emit, value: Value, step: Value) -> Value:
     return op.DequantizeLinear(value, step, zero)
 
 
-def counted(op: Emit, value: Value) -> Value:
-    """Steps as the numbers that they are."""
-    return dequantized(op, value, op.scalar(1.0, DType.FP32))
-
-
 def recounted(op: Emit, value: Value, kind: DType) -> Value:
-    """The reverse of :func:`counted`, rounded half to even and cut to what the type holds."""
+    """Numbers that are steps already, rounded half to even and cut to what the type holds."""
     return quantized(op, value, op.scalar(1.0, DType.FP32), kind)
 
 

@@ -12,11 +12,9 @@ from gluonserve.loader.lowering.pooling import pooling
 from gluonserve.loader.lowering.quantization import (
     EXACT_LEVELS,
     LEVELS,
-    counted,
     dequantized,
     known,
     quantized,
-    recounted,
     span,
     unit,
 )
@@ -63,13 +61,16 @@ def quantized_pooling(
     count_include_pad: bool | None = None,
     layout: Literal["NCW", "NCHW", "NCDHW", "NWC", "NHWC", "NDHWC"] | None = None,
 ) -> tuple[Value, Value, Value]:
-    """As ``Pooling`` of the steps themselves, so that halves round as they do in MXNet."""
+    """As ``Pooling``; means are of the steps themselves, so that halves round as in MXNet."""
+    step = op.scalar(1.0, DType.FP32)
+    if pool_type == "max":
+        step = unit(op, data.dtype, min_data, max_data)
     pooled = pooling(
-        op, counted(op, data), kernel=kernel, pool_type=pool_type, global_pool=global_pool,
-        pooling_convention=pooling_convention, stride=stride, pad=pad, p_value=p_value,
-        count_include_pad=count_include_pad, layout=layout,
+        op, dequantized(op, data, step), kernel=kernel, pool_type=pool_type,
+        global_pool=global_pool, pooling_convention=pooling_convention, stride=stride, pad=pad,
+        p_value=p_value, count_include_pad=count_include_pad, layout=layout,
     )  # fmt: skip
-    return recounted(op, pooled, data.dtype), min_data, max_data
+    return quantized(op, pooled, step, data.dtype), min_data, max_data
 
 
 @OPS.lowers("_contrib_quantized_act")
