@@ -160,7 +160,7 @@ class _Tracer:
     # The number of rows.
 
     def _free_batch(self, traced: Traced, given: Optional[Sequence[Axis]]) -> None:
-        """The first axes that count rows which do not touch each other; else any size, unbatched."""
+        """The first axes whose rows do not touch each other; else any size, unbatched."""
         found: List[Tuple[List[Axis], Run, int]] = []
         error: Optional[BaseException] = None
         for axes in [list(given)] if given is not None else self._guesses():
