@@ -59,12 +59,15 @@ class Operator:
         network = imported(case, free=self.free)
         return {engine: prepared(network, engine) for engine in ENGINES}
 
-    def check(self, feeds: Mapping[str, np.ndarray] | None = None) -> None:
-        """Compare the engines' answers with MXNet's on these inputs, the examples by default."""
+    def check(self, feeds: Mapping[str, np.ndarray] | None = None, *, steps: int = 0) -> None:
+        """Compare the engines' answers with MXNet's on these inputs, the examples by default.
+
+        Integers may be ``steps`` apart.
+        """
         given = self.examples if feeds is None else {**self.examples, **feeds}
         wanted = self.ask(given)
         for engine, run in self.engines.items():
-            _, difference = compare(run(given), wanted)
+            _, difference = compare(run(given), wanted, steps)
             assert not difference, f"{self.op} {self.attributes} on {engine}: {difference}"
 
 
@@ -110,12 +113,15 @@ class Network:
         )
         return tuple(output.asnumpy() for output in bound.forward(is_train=False))
 
-    def check(self, feeds: Mapping[str, np.ndarray] | None = None) -> None:
-        """Compare the engines' answers with MXNet's on these inputs, the examples by default."""
+    def check(self, feeds: Mapping[str, np.ndarray] | None = None, *, steps: int = 0) -> None:
+        """Compare the engines' answers with MXNet's on these inputs, the examples by default.
+
+        Integers may be ``steps`` apart.
+        """
         given = self.data if feeds is None else {**self.data, **feeds}
         wanted = self.ask(given)
         for engine, run in self.engines.items():
-            _, difference = compare(run(given), wanted)
+            _, difference = compare(run(given), wanted, steps)
             assert not difference, f"{self.symbol.name} on {engine}: {difference}"
 
 

@@ -152,7 +152,7 @@ def quantized_mul(
     max_calib_range: float | None = None,
     enable_float_output: bool = False,
 ) -> tuple[Value, Value, Value] | Value:
-    """Cut towards zero, not rounded; without calibration the plain products in 32 bits."""
+    """Cut towards zero, modulo 256; without calibration the plain products in 32 bits."""
     op.same_shape(lhs, rhs)
     product = op.Mul(op.cast(lhs, DType.INT32), op.cast(rhs, DType.INT32))
     units = op.Mul(unit(op, lhs.dtype, lhs_min, lhs_max), unit(op, rhs.dtype, rhs_min, rhs_max))
@@ -163,8 +163,9 @@ def quantized_mul(
         return product, op.Neg(high), high
     low, high = known(op, min_calib_range), known(op, max_calib_range)
     steps = op.Mul(op.cast(product, DType.FP32), op.Div(units, unit(op, DType.INT8, low, high)))
-    within = op.Clip(steps, op.scalar(-128.0, DType.FP32), op.scalar(127.0, DType.FP32))
-    return op.cast(within, DType.INT8), low, high
+    whole = op.cast(steps, DType.INT32)
+    wrapped = op.Sub(op.Mod(op.Add(whole, 128), 256), 128)
+    return op.cast(wrapped, DType.INT8), low, high
 
 
 @OPS.lowers(
