@@ -318,6 +318,10 @@ def test_mixed_precision_network_keeps_its_casts(tmp_path):
         pytest.skip("this MXNet converts no HybridBlocks")
     half = {"target_dtype_ops": ["relu"], "fp32_ops": ["FullyConnected"]}
     mixed = amp.convert_hybrid_block(net, ctx=mx.cpu(), **half)
+    try:
+        mixed(x).wait_to_read()
+    except mx.MXNetError:
+        pytest.skip("this MXNet cannot run it on a CPU")
 
     made = export_model(mixed, tmp_path / "m", x)
 
