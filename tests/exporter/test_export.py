@@ -287,7 +287,7 @@ class Affine(gluon.HybridBlock):
         with self.name_scope():
             self.scale = self.params.get("scale", shape=(1, 4))
 
-    def hybrid_forward(self, F, x, scale):
+    def hybrid_forward(self, F, x, scale):  # noqa: N803 - Gluon's name
         return F.tanh(F.broadcast_mul(x, scale))
 
 
