@@ -65,6 +65,10 @@ exporter-test: .venv-mxnet/oracle.stamp .venv-mxnet-old/old.stamp ## the exporte
 	$(ORACLE)/python -m pytest tests/exporter -m mxnet $(ARGS)
 	$(OLD)/python -m pytest tests/exporter -m mxnet $(ARGS)
 
+.PHONY: exporter-zoo
+exporter-zoo: .venv-mxnet/oracle.stamp ## all 34 networks of MXNet's model zoo through export_model and the server
+	$(ORACLE)/python -m pytest tests/exporter -m "mxnet and slow" $(ARGS)
+
 .PHONY: gpu-test
 gpu-test: ## executors on an NVIDIA GPU, and a small benchmark; says so where there is none
 	@if command -v nvidia-smi >/dev/null && nvidia-smi -L 2>/dev/null | grep GPU; then \
