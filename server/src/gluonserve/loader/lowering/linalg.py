@@ -96,17 +96,17 @@ def extractdiag(op: Emit, A: Value, *, offset: int = 0) -> Value:  # noqa: N803
 @OPS.lowers("_linalg_makediag")
 def makediag(op: Emit, A: Value, *, offset: int = 0) -> Value:  # noqa: N803
     """Matrices that are zero beside one diagonal."""
-    size = op.static(A.shape[-1], "how long the diagonal is")
-    return _spread(op, A, np.diag(np.ones(size, np.bool_), offset))
+    count = op.static(A.shape[-1], "how long the diagonal is")
+    places = np.flatnonzero(np.diag(np.ones(count, np.bool_), offset))
+    return _spread(op, A, count + abs(offset), places)
 
 
 @OPS.lowers("_linalg_extracttrian")
 def extracttrian(op: Emit, A: Value, *, offset: int = 0, lower: bool = True) -> Value:  # noqa: N803
-    """One triangle of each matrix, row by row, as a vector."""
+    """One triangle of each matrix as a vector: a lower one by rows, an upper one by columns."""
     size = op.static(A.shape[-1], "how large the matrices are")
-    places = np.flatnonzero(_triangle(size, offset, lower=lower))
     flat = op.reshape(A, (*A.shape[:-2], size * size))
-    return op.Gather(flat, op.const(places.astype(np.int64)), axis=flat.rank - 1)
+    return op.Gather(flat, op.const(_triangle(size, offset, lower=lower)), axis=flat.rank - 1)
 
 
 @OPS.lowers("_linalg_maketrian")
@@ -114,10 +114,10 @@ def maketrian(op: Emit, A: Value, *, offset: int = 0, lower: bool = True) -> Val
     """The reverse of ``_linalg_extracttrian``; zero beside the triangle."""
     count = op.static(A.shape[-1], "how many elements the triangle has")
     size = (isqrt(8 * count + 1) - 1) // 2 + abs(offset)
-    mask = _triangle(size, offset, lower=lower)
-    if mask.sum() != count:
+    places = _triangle(size, offset, lower=lower)
+    if len(places) != count:
         raise InvalidModel(f"{count} elements make no triangle with offset {offset}")
-    return _spread(op, A, mask)
+    return _spread(op, A, size, places)
 
 
 @OPS.lowers("khatri_rao", ignoring=("num_args",))
@@ -170,18 +170,19 @@ def _product(
 
 
 def _triangle(size: int, offset: int, *, lower: bool) -> np.ndarray:
-    """Where the triangle lies: with an offset, always the one on that side of the diagonal."""
+    """Places in the flat matrix; with an offset, always of the triangle on that side."""
     ones = np.ones((size, size), np.bool_)
-    below = lower if offset == 0 else offset < 0
-    return np.tril(ones, offset) if below else np.triu(ones, offset)
+    if lower if offset == 0 else offset < 0:
+        return np.flatnonzero(np.tril(ones, offset)).astype(np.int64)
+    by_columns = np.flatnonzero(np.tril(ones, -offset))
+    return (by_columns % size * size + by_columns // size).astype(np.int64)
 
 
-def _spread(op: Emit, values: Value, mask: np.ndarray) -> Value:
-    """Vectors laid into zero matrices where ``mask`` holds, row by row."""
-    count = int(mask.sum())
-    places = np.full(mask.size, count, np.int64)
-    places[mask.reshape(-1)] = np.arange(count)
+def _spread(op: Emit, values: Value, size: int, places: np.ndarray) -> Value:
+    """Vectors laid into square zero matrices at these places."""
+    sources = np.full(size * size, len(places), np.int64)
+    sources[places] = np.arange(len(places))
     zero = op.filled(0, (*values.shape[:-1], 1), values.dtype)
     flat = op.Concat(values, zero, axis=values.rank - 1)
-    laid = op.Gather(flat, op.const(places), axis=values.rank - 1)
-    return op.reshape(laid, (*values.shape[:-1], *(int(size) for size in mask.shape)))
+    laid = op.Gather(flat, op.const(sources), axis=values.rank - 1)
+    return op.reshape(laid, (*values.shape[:-1], size, size))
