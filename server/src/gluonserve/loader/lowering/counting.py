@@ -60,7 +60,7 @@ def histogram(
 
 
 @OPS.lowers("_ravel_multi_index")
-def ravel_multi_index(op: Emit, data: Value, *, shape: Dims) -> Value:
+def ravel_multi_index(op: Emit, data: Value, *, shape: Dims = ()) -> Value:
     """Columns of indices as places in the flat tensor; the first dimension may be anything."""
     op.equate(data.shape[0], len(shape), "rows of indices")
     steps = np.cumprod((1, *shape[:0:-1]), dtype=np.int64)[::-1]
@@ -71,8 +71,10 @@ def ravel_multi_index(op: Emit, data: Value, *, shape: Dims) -> Value:
 
 
 @OPS.lowers("_unravel_index")
-def unravel_index(op: Emit, data: Value, *, shape: Dims) -> Value:
+def unravel_index(op: Emit, data: Value, *, shape: Dims = ()) -> Value:
     """The reverse: a row of indices for each dimension."""
+    if not shape:
+        raise InvalidModel("indices are taken apart without a shape")
     rest = op.cast(data, DType.INT64)
     rows = []
     for size in shape[:0:-1]:
