@@ -347,6 +347,21 @@ def test_import_of_an_export_is_exported_again(tmp_path):
     assert_same(written(made.folder, {"data": odd.rows(3, 4)}), arrays(net(odd.rows(3, 4))))
 
 
+def test_hybrid_network_of_the_numpy_interface_is_exported(tmp_path):
+    if not hasattr(mx.util, "set_np"):
+        pytest.skip("this MXNet has no NumPy interface")
+    with mx.util.np_shape(True), mx.util.np_array(True):
+        net = nn.HybridSequential()
+        net.add(nn.Dense(4), nn.HybridLambda(lambda F, x: F.np.tanh(x)))
+        x = mx.np.array([[0.1, 0.2, 0.3], [1.0, 2.0, 3.0]])
+        net = ready(net, x)
+        export_model(net, tmp_path / "m", x)
+        expected = arrays(net(x))
+
+    with served(tmp_path / "m") as model:
+        assert_same(model(data=x.asnumpy()).values(), expected)
+
+
 REFUSED = {
     "tree": (odd.StructureByValue, ((3, 4), (1,)), "value-branch", "if children.max() > 0:"),
     "value": (odd.CountsByValue, ((3, 4),), "value-read", "asscalar"),
