@@ -352,7 +352,7 @@ def test_hybrid_network_of_the_numpy_interface_is_exported(tmp_path):
         pytest.skip("this MXNet has no NumPy interface")
     with mx.util.np_shape(True), mx.util.np_array(True):
         net = nn.HybridSequential()
-        net.add(nn.Dense(4), nn.HybridLambda(lambda F, x: F.np.tanh(x)))
+        net.add(nn.Dense(4), nn.HybridLambda(lambda F, x: F.np.tanh(x)))  # noqa: N803
         x = mx.np.array([[0.1, 0.2, 0.3], [1.0, 2.0, 3.0]])
         net = ready(net, x)
         export_model(net, tmp_path / "m", x)
