@@ -134,7 +134,9 @@ def quantized_add(
         return quantized(op, total, unit(op, kind, low, high), kind), low, high
     spans = span(op, lhs_min, lhs_max), span(op, rhs_min, rhs_max)
     high = op.Add(*spans)
-    total = op.Add(_widened(op, lhs, spans[0], high), _widened(op, rhs, spans[1], high))
+    both = (_widened(op, lhs, spans[0], high), _widened(op, rhs, spans[1], high))
+    stacked = op.Concat(*(op.unsqueeze(value, 0) for value in both), axis=0)
+    total = op.ReduceSum(stacked, [0], keepdims=0)  # as Add, OpenVINO leaves out a rounding
     return op.cast(op.Round(total), DType.INT32), op.Neg(high), high
 
 
