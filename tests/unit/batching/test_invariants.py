@@ -306,6 +306,26 @@ class TestGrowingBatches:
 
         run_manually(scenario)
 
+    def test_a_full_batch_of_short_work_stands_ready_behind_the_running_one(self) -> None:
+        async def scenario(loop: ManualLoop) -> None:
+            executor = FakeExecutor(gated=True)
+            async with DynamicBatcher(executor, BatchPolicy(max_rows=4)) as batcher:
+                executor.open_gate(1)
+                await batcher.submit(row(0))
+                callers = [submit(batcher, 0)]
+                await until(lambda: executor.sizes == [1, 1])
+                callers += [submit(batcher, value) for value in range(11)]
+                await settled()
+                running = batcher.statistics().running_batches
+                waiting = batcher.statistics().queued_requests
+                executor.open_gate(4)
+                await asyncio.gather(*callers)
+
+            assert (running, waiting) == (2, 7)
+            assert executor.sizes == [1, 1, 4, 4, 3]
+
+        run_manually(scenario)
+
     def test_requests_of_a_burst_that_come_round_by_round_share_a_batch(self) -> None:
         async def scenario(loop: ManualLoop) -> None:
             executor = FakeExecutor()

@@ -80,7 +80,7 @@ class DynamicBatcher:
         self._queue = RequestQueue(self.policy, self._dropped)
         self._running = Deadlines()
         self._flights: set[Flight] = set()
-        self._free = max(1, executor.concurrency)
+        self._free = self._ahead = max(1, executor.concurrency)
         self._typical_seconds = 0.0
         self._pump_scheduled = False
         self._burst = Burst()
@@ -142,13 +142,10 @@ class DynamicBatcher:
     def statistics(self) -> BatcherStatistics:
         """What waits and what runs, now."""
         queue = self._queue
+        running = sum(len(flight.batch.requests) for flight in self._flights)
         return BatcherStatistics(
-            queued_requests=queue.requests,
-            queued_rows=queue.rows,
-            queued_bytes=queue.nbytes,
-            running_batches=len(self._flights),
-            running_requests=sum(len(flight.batch.requests) for flight in self._flights),
-            free_slots=self._free,
+            *(queue.requests, queue.rows, queue.nbytes),
+            *(len(self._flights), running, max(0, self._free)),
         )
 
     async def close(self, within: float = 10.0) -> bool:
@@ -204,7 +201,7 @@ class DynamicBatcher:
             self._observer.dropped(DropReason.REFUSED, rows)
             raise
         self._observer.queued(rows)
-        if self._free:
+        if self._has_slot():
             self._wake()
         elif deadline is not None:
             self._set_timer(deadline)
@@ -221,6 +218,11 @@ class DynamicBatcher:
         self._observer.dropped(reason, pending.rows)
 
     # Cutting batches
+
+    def _has_slot(self) -> bool:
+        """A slot is free; or, where work is short and cannot grow, the place behind a busy one."""
+        ahead = self._burst.short and self._queue.is_full
+        return self._free > (-self._ahead if ahead else 0)
 
     def _wake(self) -> None:
         """Pump once what is ready now has arrived; a burst then shares a batch."""
@@ -250,7 +252,7 @@ class DynamicBatcher:
         try:
             self._expire(now)
             lead = self._typical_seconds + _LEAD_SECONDS
-            while self._free:
+            while self._has_slot():
                 batch = self._queue.take(now, lead=lead, draining=self._closing)
                 if batch is None:
                     break
@@ -267,7 +269,7 @@ class DynamicBatcher:
 
     def _rest(self) -> None:
         moments = [self._queue.deadlines.earliest(), self._running.earliest()]
-        if self._free:
+        if self._has_slot():
             moments.append(self._queue.due(self._typical_seconds + _LEAD_SECONDS))
         ahead = [moment for moment in moments if moment is not None]
         if ahead:

@@ -19,12 +19,15 @@ class Burst:
     def __init__(self) -> None:
         self.expected = False
         """Whether the last batch was one that is worth waiting a few rounds for."""
+        self.short = False
+        """Whether batches are so short that the engine should not wait for the event loop."""
         self._seen = self._quiet_rounds = 0
         self._until = 0.0
 
     def learn(self, requests: int, typical_seconds: float) -> None:
         """A batch of so many requests has come back; batches take about so long."""
-        self.expected = requests > 1 and typical_seconds < _SHORT_BATCH_SECONDS
+        self.short = typical_seconds < _SHORT_BATCH_SECONDS
+        self.expected = self.short and requests > 1
 
     def begin(self, waiting: int, now: float) -> None:
         """So many requests wait when the loop begins to go round."""

@@ -37,7 +37,7 @@ class Flight:
             self.failure = cause
 
     def _execute(self, executor: Executor, layout: RowLayout) -> None:
-        began = perf_counter_ns()
+        began = self.cut_ns = perf_counter_ns()  # what waited behind another batch still queued
         lease = executor.lease(layout.shapes(self.inputs, self.padded))
         try:
             layout.stack(self.inputs, self.batch.rows, lease.inputs)

@@ -96,6 +96,11 @@ class RequestQueue:
         self.rows = 0
         self.nbytes = 0
 
+    @property
+    def is_full(self) -> bool:
+        """Whether some batch cannot grow any more by waiting."""
+        return bool(self._full)
+
     def append(self, pending: Pending, now: float) -> None:
         """Put a request at the end of its level.
 
