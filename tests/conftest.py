@@ -21,13 +21,21 @@ WHY = {
     "slow": "they take long; `-m slow` runs them, as `make conformance` and `make zoo` do",
 }
 LEFT_OUT = pytest.StashKey[dict[str, int]]()
+FILES_LEFT_OUT = pytest.StashKey[list[str]]()
+HAS_MXNET = importlib.util.find_spec("mxnet") is not None
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """With ``-m mxnet``, do not import files without such tests: they may need other packages."""
-    only_mxnet = config.option.markexpr.split(" ")[0] == "mxnet"
-    if only_mxnet and collection_path.name.startswith("test_"):
-        return "mark.mxnet" not in collection_path.read_text() or None
+    """Do not import files whose tests cannot run here: they may need packages of elsewhere."""
+    if not collection_path.name.startswith("test_"):
+        return None
+    text = collection_path.read_text()
+    if config.option.markexpr.split(" ")[0] == "mxnet":
+        return "mark.mxnet" not in text or None
+    if "\nimport mxnet" in text and not HAS_MXNET:
+        files = config.stash.setdefault(FILES_LEFT_OUT, [])
+        files.append(collection_path.name)
+        return True
     return None
 
 
@@ -35,7 +43,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Deselect what cannot run here."""
     asked = config.option.markexpr
     off = {
-        "mxnet": importlib.util.find_spec("mxnet") is None,
+        "mxnet": not HAS_MXNET,
         "gpu": not _has_gpu(),
         "slow": "slow" not in asked,
     }
@@ -54,6 +62,8 @@ def pytest_terminal_summary(
     """Say what was left out, and why."""
     for marker, count in config.stash.get(LEFT_OUT, {}).items():
         terminalreporter.write_line(f"{count} tests marked {marker} not run: {WHY[marker]}")
+    for name in config.stash.get(FILES_LEFT_OUT, []):
+        terminalreporter.write_line(f"{name} not read: {WHY['mxnet']}")
 
 
 def _has_gpu() -> bool:

@@ -1,6 +1,6 @@
 """Record small cases of operators that the corpus of recorded ones lacks, from live MXNet.
 
-    .venv-mxnet/bin/python tools/record_cases.py [NAME ...]
+    .venv-mxnet/bin/python tests/record_cases.py [NAME ...]
 
 The inputs are those of the live tests; each file in tests/data/recorded is one operator's cases.
 """
