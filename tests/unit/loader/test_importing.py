@@ -174,7 +174,7 @@ def test_a_guessed_rank_that_does_not_fit_is_asked_for() -> None:
 
 def test_a_dimension_that_an_operator_needs_is_asked_for_or_taken_from_samples() -> None:
     net = Network()
-    net.add("_slice_assign_scalar", net.variable("data"), scalar=1, begin=(0,), end=(1,))
+    net.add("_slice_assign_scalar", net.variable("data"), scalar=1, begin=(0, 0), end=(1, 1))
     symbol, samples = net.to_bytes(), {"data": np.zeros((2, 7), np.float32)}
 
     with pytest.raises(InvalidConfig, match="dimension 0 of 'data'"):
