@@ -148,9 +148,9 @@ def _onnxruntime(model: bytes) -> Run:
 
 
 def _openvino(model: bytes) -> Run:
-    import openvino  # noqa: PLC0415 - either engine may be absent
+    from gluonserve.executors.openvino import process_core  # noqa: PLC0415 - may be absent
 
-    core = openvino.Core()
+    core = process_core()
     settings = {
         "INFERENCE_PRECISION_HINT": "f32",
         "EXECUTION_MODE_HINT": "ACCURACY",  # else int8 weights make it quantise activations

@@ -159,8 +159,8 @@ def test_mxnet_that_is_absent_says_how_to_get_it(small: Imported) -> None:
 
 
 def test_bf16_works_where_the_processor_has_it_and_is_refused_elsewhere(small: Imported) -> None:
-    openvino = pytest.importorskip("openvino")
-    has = "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    engine = pytest.importorskip("gluonserve.executors.openvino")
+    has = "BF16" in engine.process_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     options = ExecutorOptions(precision="bf16")
 
     if has:

@@ -7,9 +7,11 @@ all the same is compiled again before its next run: see ``shapes.py`` for why.
 
 from __future__ import annotations
 
+import functools
 import re
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from gluonserve.errors import BackendUnavailable, ExecutionFailed, UnsupportedModel
@@ -56,6 +58,31 @@ _WIDE = (DType.INT64, DType.UINT64, DType.FP64)
 _UNCONVERTED = re.compile(r"No conversion rule found for operations: (.+)")
 
 
+_ONE_CORE = threading.Lock()
+
+
+def process_core() -> openvino.Core:
+    """The one core of this process, made at first use and never freed.
+
+    The plugin gives the thread that makes it an alternate stack for signals and unmaps that stack
+    on whichever thread frees it: the maker's next signal, Ctrl-C or SIGTERM, would be a
+    segmentation fault. So a thread that ends makes the core, and nothing frees it.
+    """
+    with _ONE_CORE:
+        return _made_core()
+
+
+@functools.cache
+def _made_core() -> openvino.Core:
+    def make() -> openvino.Core:
+        core = openvino.Core()
+        core.get_property("CPU", "FULL_DEVICE_NAME")  # the plugin itself comes with its first use
+        return core
+
+    with ThreadPoolExecutor(1, "openvino-core") as maker:
+        return maker.submit(make).result()
+
+
 def compile_model(imported: Imported, options: ExecutorOptions) -> OpenVinoExecutor:
     """Compile for this processor.
 
@@ -67,7 +94,7 @@ def compile_model(imported: Imported, options: ExecutorOptions) -> OpenVinoExecu
         raise BackendUnavailable(
             f"openvino runs on cpu; device {options.device!r} needs executor 'onnxruntime'"
         )
-    core = openvino.Core()
+    core = process_core()
     settings = _settings(core, options)
     lowered = imported.lower(TARGET)
     try:
