@@ -155,11 +155,15 @@ class TestModelFile:
             ("[batching]\nmax_row = 2", "enabled, max_rows, max_delay_ms"),
             ("[[outputs]]\nname = 'x'", "outputs[0].index: is required"),
             ("[[inputs]]\nname='a'\n[[inputs]]\nname='a'", "'a' is given more than once"),
-            ("versions = 'newest'", "should be 'latest' or 'all'"),
+            ("versions = 'newest'", "should be 'latest' or 'all' or a list, not 'newest'"),
+            ("executor = 'tensorrt'", "executor: TensorRT is not in this release; for NVIDIA"),
+            ("device = 'gpu:0'", "device: should be cpu or cuda:N, as in cuda:0, not 'gpu:0'"),
+            ("labels = ''", "labels: should not be empty"),
+            ("[[inputs]]\nname='a'\ndatatype='float'", "'FP32' or 'FP64', not 'float'"),
             ("instances = 0", "greater than or equal to 1"),
             ("x = ", "not TOML"),
         ],
-        ids=["choices", "near", "valid keys", "required", "double", "union", "bound", "syntax"],
+        ids=lambda text: text.split("=")[0].strip(),
     )
     def test_mistake_says_what_would_be_right(self, tmp_path, text, told) -> None:
         with pytest.raises(InvalidConfig) as caught:

@@ -7,8 +7,8 @@ are the reference page ``docs/configuration.md``.
 
 from __future__ import annotations
 
-import difflib
 import os
+import re
 import sys
 import typing
 from pathlib import Path
@@ -24,6 +24,7 @@ from pydantic import (
     model_validator,
 )
 
+from gluonserve.complaints import Steps, complaint, dotted, joined, path_of
 from gluonserve.errors import InvalidConfig
 from gluonserve.tensors import DType
 
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 
 PREFIX = "GLUONSERVE_"
 MODEL_FILE = "model.toml"
-_Steps: typing.TypeAlias = tuple[str | int, ...]
 SERVER_FILE = "gluonserve.toml"
 
 
@@ -59,12 +59,31 @@ def _dtype(value: object) -> object:
     return value.upper() if isinstance(value, str) else value
 
 
+def _device(value: object) -> object:
+    """A device by its name, in any case; whether it is there its engine tells."""
+    if isinstance(value, str):
+        if not re.fullmatch(r"cpu|(cuda|tensorrt)(:\d+)?", value, re.IGNORECASE):
+            raise ValueError(f"should be cpu or cuda:N, as in cuda:0, not {value!r}")
+        return value.lower()
+    return value
+
+
+def _executor(value: object) -> object:
+    if value == "tensorrt":
+        raise ValueError(
+            "TensorRT is not in this release; for NVIDIA GPUs there is 'onnxruntime' with device "
+            "'cuda:0'"
+        )
+    return value
+
+
 Port = Annotated[Annotated[int, Field(ge=0, le=65535)] | Literal["off"], BeforeValidator(_port)]
 DataType = Annotated[DType, BeforeValidator(_dtype)]
 Dim = Annotated[int, Field(ge=-1)]
 Positive = Annotated[int, Field(ge=1)]
 Axis = Annotated[int, Field(ge=0)] | Literal["none"]
-Device = Annotated[str, StringConstraints(pattern=r"^(cpu|(cuda|tensorrt)(:\d+)?)$", to_lower=True)]
+Device = Annotated[str, BeforeValidator(_device)]
+Engine = Annotated[Literal["auto", "openvino", "onnxruntime", "mxnet"], BeforeValidator(_executor)]
 Name = Annotated[str, StringConstraints(min_length=1)]
 
 
@@ -172,7 +191,7 @@ class ModelSettings(Settings):
 
     description: str = ""
     """For people."""
-    executor: Literal["auto", "openvino", "onnxruntime", "mxnet"] = "auto"
+    executor: Engine = "auto"
     """The engine; auto is OpenVINO on CPU and ONNX Runtime on CUDA."""
     device: Device = "cpu"
     """Where it runs: cpu, or cuda:N."""
@@ -254,8 +273,8 @@ def _read_model_file(file: Path) -> dict[str, Any]:
     return table
 
 
-def _places(file: str) -> Callable[[_Steps], str]:
-    return lambda path: f"{file}: {_dotted(path)}"
+def _places(file: str) -> Callable[[Steps], str]:
+    return lambda path: f"{file}: {dotted(path)}"
 
 
 def read_server_settings(
@@ -331,50 +350,21 @@ _Model = typing.TypeVar("_Model", bound=Settings)
 def _validated(
     model: type[_Model],
     values: Mapping[str, object],
-    place: Callable[[_Steps], str],
+    place: Callable[[Steps], str],
 ) -> _Model:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        by_path: dict[_Steps, list[str]] = {}
+        by_path: dict[Steps, list[str]] = {}
         for one in error.errors(include_url=False):
-            path = _path(values, one["loc"], missing=one["type"] == "missing")
-            by_path.setdefault(path, []).append(_complaint(model, path, one))
-        lines = [
-            f"{place(path)}: {' or '.join(dict.fromkeys(texts))}" for path, texts in by_path.items()
-        ]
+            path = path_of(values, one["loc"], missing=one["type"] == "missing")
+            text = complaint(one, path, values, lambda at: _keys(model, at))
+            by_path.setdefault(path, []).append(text)
+        lines = [f"{place(path)}: {joined(texts)}" for path, texts in by_path.items()]
         raise InvalidConfig("\n".join(lines)) from error
 
 
-def _path(values: object, loc: _Steps, *, missing: bool) -> _Steps:
-    """``loc`` without pydantic's own marks for the members of a union."""
-    path: list[str | int] = []
-    for step in loc:
-        inside = isinstance(values, dict) and step in values
-        if not inside and not (isinstance(values, list) and isinstance(step, int)):
-            return (*path, step) if missing and isinstance(values, dict) else tuple(path)
-        path.append(step)
-        values = values[step]  # type: ignore[index]
-    return tuple(path)
-
-
-def _complaint(model: type[Settings], path: _Steps, error: Any) -> str:
-    """What would be right, in our words."""
-    if error["type"] == "missing":
-        return "is required"
-    if error["type"] == "extra_forbidden":
-        known = _keys(model, path[:-1])
-        close = difflib.get_close_matches(str(path[-1]), known, n=1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
-        return f"unknown key; {hint}The keys here are {', '.join(known)}"
-    if error["type"] == "value_error":
-        return str(error["ctx"]["error"])
-    wanted = error["msg"].replace("Input should be ", "should be ", 1)
-    value = error["input"]
-    return wanted if isinstance(value, dict | list | tuple) else f"{wanted}, not {value!r}"
-
-
-def _keys(model: type[Settings], path: _Steps) -> list[str]:
+def _keys(model: type[Settings], path: Steps) -> list[str]:
     """The valid keys of the table that stands at ``path``."""
     for step in path:
         if isinstance(step, str):
@@ -388,9 +378,3 @@ def table_of(annotation: Any) -> type[Settings] | None:
         return annotation
     found = (table_of(argument) for argument in typing.get_args(annotation))
     return next((one for one in found if one), None)
-
-
-def _dotted(path: _Steps) -> str:
-    """``inputs[0].shape`` of its steps."""
-    text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
-    return text.lstrip(".") or "file"

@@ -129,6 +129,25 @@ class TestRecordedSamples:
             load(tmp_path, StrictExecutor(), samples=samples)
 
 
+class TestLabels:
+    @pytest.mark.parametrize(
+        ("lines", "notes"),
+        [("a\nb\nc\n", ()), ("a\nb\n", ("names.txt has 2 labels; 'doubled' has 3 classes",))],
+        ids=["right", "few"],
+    )
+    def test_are_as_many_as_classes(self, tmp_path, lines, notes) -> None:
+        (tmp_path / "names.txt").write_text(lines)
+
+        signature = Signature(
+            (TensorSpec("data", DType.FP32, (-1, 3)),),
+            (TensorSpec("doubled", DType.FP32, (-1, 3)),),
+        )
+
+        loaded = load(tmp_path, StrictExecutor(signature=signature), "labels = 'names.txt'")
+
+        assert loaded.notes == notes
+
+
 class TestBatching:
     def test_safe_rows_are_batched(self, tmp_path) -> None:
         assert load(tmp_path, StrictExecutor()).signature.batchable
@@ -155,6 +174,20 @@ class TestBatching:
 
         assert not loaded.signature.batchable
         assert loaded.notes == ("served unbatched: output 'doubled' has no rows",)
+
+    def test_failing_guesses_of_a_size_ask_for_it(self, tmp_path) -> None:
+        signature = Signature(
+            (TensorSpec("data", DType.FP32, (-1, -1)),),
+            (TensorSpec("doubled", DType.FP32, (-1, 3)),),
+        )
+        executor = StrictExecutor(signature=signature, fails_on=lambda inputs: True)
+
+        note, *_ = load(tmp_path, executor).notes
+
+        assert "could not be checked" in note
+        assert note.endswith(
+            "; state the shape of 'data' in model.toml, or put samples.npz beside the network"
+        )
 
     def test_force_overrides(self, tmp_path) -> None:
         loaded = load(tmp_path, StrictExecutor(mixing), "[batching]\nenabled = 'force'")

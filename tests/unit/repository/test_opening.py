@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from exported import activations
 
 from gluonserve.batching.selfcheck import Below
 from gluonserve.dataplane import DataPlane, InferRequest
@@ -96,6 +97,21 @@ class TestSettingsReachTheNetwork:
         with pytest.raises(InvalidConfig, match="data"):
             loaded(copied(tmp_path, "cnn", "[[inputs]]\nname = 'data'\nshape = [-1, 5, 6, 6]"))
 
+    def test_output_that_is_not_there_is_refused(self, tmp_path) -> None:
+        text = "[[outputs]]\nindex = 3\nbatch_axis = 0\n" + FOUR_BY_FOUR
+
+        with pytest.raises(InvalidConfig, match="there is no index 3; the network has 1"):
+            loaded(copied(tmp_path, "cnn", text))
+
+    def test_name_given_to_two_outputs_is_refused(self, tmp_path) -> None:
+        activations().export(tmp_path)
+        (tmp_path / "model.toml").write_text(
+            "[[inputs]]\nname = 'data'\nshape = [-1, 5]\n[[outputs]]\nindex = 0\nname = 'aa_output'"
+        )
+
+        with pytest.raises(InvalidConfig, match="more than one output is called 'aa_output'"):
+            loaded(tmp_path)
+
     def test_output_axis_can_be_stated(self, tmp_path) -> None:
         version = loaded(copied(tmp_path, "cnn", FOUR_BY_FOUR + SHARED_OUTPUT))
 
@@ -108,7 +124,7 @@ class TestSettingsReachTheNetwork:
         copied(tmp_path, "cnn")
         (tmp_path / "cnn" / "cnn-0000.params").unlink()
 
-        with pytest.raises(InvalidModel, match="not in the parameter file"):
+        with pytest.raises(InvalidModel, match="no parameter file: residual_conv0_weight, "):
             loaded(tmp_path)
 
 

@@ -110,7 +110,7 @@ class TestBadModels:
         await repository.load_all()
 
         assert repository.get("net").version == 1
-        with pytest.raises(ModelNotReady, match="is empty"):
+        with pytest.raises(ModelNotReady, match="holds no export"):
             repository.get("net", "2")
         await repository.close(1)
 

@@ -157,7 +157,7 @@ def _imported(
     _check_operators(graph, needed, table)
     stored: Mapping[str, np.ndarray] = {} if params is None else params
     parts = roles(graph, stored.keys())
-    names = _data_inputs(graph, needed, parts, hints)
+    names = _data_inputs(graph, needed, parts, hints, filed=params is not None)
     plan = Plan(graph, table, stored)
     known = facts.input_facts(graph, stored, names, hints, samples)
     built = facts.settled(plan, known, hints, samples)
@@ -198,7 +198,8 @@ def import_as_exported(
     graph = read_symbol(symbol)
     stored: Mapping[str, np.ndarray] = {} if params is None else read_params(params)
     parts = roles(graph, stored.keys())
-    names = _data_inputs(graph, reachable(graph, TABLE), parts, inputs)
+    needed = reachable(graph, TABLE)
+    names = _data_inputs(graph, needed, parts, inputs, filed=params is not None)
     specs = []
     for name, fact in facts.input_facts(graph, stored, names, inputs, samples).items():
         hint, shape = inputs.get(name, InputHint()), fact.shape
@@ -237,7 +238,12 @@ def _nodes(graph: Graph, needed: frozenset[int], table: OpTable) -> Iterator[Nod
 
 
 def _data_inputs(
-    graph: Graph, needed: frozenset[int], parts: Roles, hints: Mapping[str, InputHint]
+    graph: Graph,
+    needed: frozenset[int],
+    parts: Roles,
+    hints: Mapping[str, InputHint],
+    *,
+    filed: bool,
 ) -> tuple[str, ...]:
     """The variables that requests bring, in the order of the network's call."""
     used = {v.name for at in needed if isinstance(v := graph.nodes[at], Variable)}
@@ -245,11 +251,15 @@ def _data_inputs(
     if missing:
         listed, many = _listed(missing), "" if len(missing) == 1 else "s"
         count = f"{len(missing)} parameter{many}"
-        raise InvalidModel(f"{count} of the graph are not in the parameter file: {listed}")
+        place = "are not in the parameter file"
+        if not filed:
+            place = "have no values, for there is no parameter file"
+        raise InvalidModel(f"{count} of the graph {place}: {listed}")
     unknown = sorted(hints.keys() - {v.name for v in graph.variables()})
     if unknown:
         have = _listed(parts.inputs) or "none"
-        raise InvalidConfig(f"no input is called {unknown[0]!r}; the network's inputs are: {have}")
+        names = " or ".join(map(repr, unknown))
+        raise InvalidConfig(f"no input is called {names}; the network's inputs are: {have}")
     named = [name for name in parts.missing if name in hints]
     return tuple(name for name in (*parts.inputs, *named) if name in used)
 

@@ -8,6 +8,7 @@ alone. Whatever is a model but cannot be served is found too, with the reason.
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -81,16 +82,29 @@ def find(path: Path, model_name: str | None = None) -> list[ModelSource | Unusab
         InvalidConfig: there is no such directory, or ``model_name`` names one of several models.
     """
     by_name: dict[str, list[_Place]] = {}
-    for place in _places(path, model_name):
-        by_name.setdefault(place.name, []).append(place)
+    try:
+        for place in _places(path, model_name):
+            by_name.setdefault(place.name, []).append(place)
+    except OSError as error:
+        raise InvalidConfig(f"model repository {path}: {_unreadable(error)}") from error
     found: list[ModelSource | Unusable] = []
     for name, places in sorted(by_name.items()):
         if len(places) > 1:
             where = " and ".join(str(place.path) for place in places)
             found.append(Unusable(name, None, f"more than one model has this name: {where}"))
         else:
-            found.extend(_versions(places[0]))
+            found.extend(_of_place(places[0]))
     return found
+
+
+def _of_place(place: _Place) -> list[ModelSource | Unusable]:
+    if any(unicodedata.category(letter) in {"Cc", "Cs"} for letter in place.name):
+        reason = "the name of a model must be UTF-8 without control characters"
+        return [Unusable(ascii(place.name)[1:-1], None, reason)]
+    try:
+        return _versions(place)
+    except OSError as error:
+        return [Unusable(place.name, None, _unreadable(error))]
 
 
 def _places(path: Path, model_name: str | None) -> Iterator[_Place]:
@@ -98,9 +112,10 @@ def _places(path: Path, model_name: str | None) -> Iterator[_Place]:
         yield _loose(path.parent, _prefix(path), model_name)
         return
     if not path.is_dir():
-        raise InvalidConfig(f"model repository {path}: no such directory")
+        what = "neither a directory nor a *" + SYMBOL if path.exists() else "no such directory"
+        raise InvalidConfig(f"model repository {path}: {what}")
     prefixes = _prefixes(path)
-    if (path / MODEL_FILE).is_file() or any(_prefixes(folder) for _, folder in _numbered(path)):
+    if _stands(path / MODEL_FILE) or any(_prefixes(folder) for _, folder in _numbered(path)):
         named = model_name or (prefixes[0] if len(prefixes) == 1 else path.resolve().name)
         yield _Place(named, path)
         return
@@ -115,8 +130,12 @@ def _places(path: Path, model_name: str | None) -> Iterator[_Place]:
 
 
 def _is_model(folder: Path) -> bool:
-    numbered = any(True for _ in _numbered(folder))
-    return (folder / MODEL_FILE).is_file() or bool(_prefixes(folder)) or numbered
+    try:
+        if any(True for _ in _numbered(folder)) or _prefixes(folder):
+            return True
+        return _stands(folder / MODEL_FILE) or bool(_misnumbered(folder))
+    except OSError:  # whoever reads it next tells
+        return True
 
 
 def _loose(folder: Path, prefix: str, name: str | None) -> _Place:
@@ -129,12 +148,13 @@ def _versions(place: _Place) -> list[ModelSource | Unusable]:
     if place.loose is not None:
         return [_source(place.name, 1, place.path.parent, place.loose, ModelSettings())]
     file = place.path / MODEL_FILE
-    files = [file] if file.is_file() else []
+    numbered = dict(_numbered(place.path))
+    files = [file] if _stands(file) else []
     try:
         settings = read_model_settings(*files)
     except InvalidConfig as error:
-        return [Unusable(place.name, None, str(error))]
-    numbered = dict(_numbered(place.path))
+        own = _mistakes(folder / MODEL_FILE for folder in numbered.values())
+        return [Unusable(place.name, None, "\n".join([str(error), *own]))]
     flat = bool(_prefixes(place.path))
     if flat and numbered:
         reason = f"{place.path} holds version directories and an export besides; keep one of them"
@@ -142,14 +162,24 @@ def _versions(place: _Place) -> list[ModelSource | Unusable]:
     if flat:
         return [_version(place.name, 1, place.path, files, flat=True)]
     if not numbered:
-        return [
-            Unusable(place.name, None, f"{place.path} holds no export and no version directory")
-        ]
+        reason = f"{place.path} holds no export and no version directory"
+        if odd := _misnumbered(place.path):
+            reason += f" ({', '.join(odd)}: no version: 1, 2, ... are)"
+        return [Unusable(place.name, None, reason)]
     found = {
         number: _version(place.name, number, folder, files, flat=False)
         for number, folder in sorted(numbered.items())
     }
     return _selected(place.name, found, settings)
+
+
+def _mistakes(files: Iterable[Path]) -> Iterator[str]:
+    for file in files:
+        try:
+            if _stands(file):
+                read_model_settings(file)
+        except InvalidConfig as error:  # noqa: PERF203 - all files' mistakes at once
+            yield str(error)
 
 
 def _selected(
@@ -171,29 +201,34 @@ def _version(
     name: str, version: int, folder: Path, files: Sequence[Path], *, flat: bool
 ) -> ModelSource | Unusable:
     """The one export of a directory."""
-    prefixes = _prefixes(folder)
-    if len(prefixes) != 1:
-        reason = (
-            f"holds {len(prefixes)} exports ({', '.join(prefixes)})" if prefixes else "is empty"
-        )
-        wanted = f"expected one *{SYMBOL} with its *.params"
-        return Unusable(name, version, f"{folder} {reason}; {wanted}")
     own = folder / MODEL_FILE
     try:
-        settings = read_model_settings(*files, *([own] if own.is_file() and not flat else []))
+        prefixes = _prefixes(folder)
+        if len(prefixes) != 1:
+            count = f"{len(prefixes)} exports ({', '.join(prefixes)})" if prefixes else "no export"
+            wanted = f"expected one *{SYMBOL} with its *.params"
+            return Unusable(name, version, f"{folder} holds {count}; {wanted}")
+        settings = read_model_settings(*files, *([own] if _stands(own) and not flat else []))
+        return _source(name, version, folder, _export(folder, prefixes[0], alone=True), settings)
     except InvalidConfig as error:
         return Unusable(name, version, str(error))
-    return _source(name, version, folder, _export(folder, prefixes[0], alone=True), settings)
+    except OSError as error:
+        return Unusable(name, version, _unreadable(error))
 
 
 def _source(
     name: str, version: int, folder: Path, export: _Export, settings: ModelSettings
 ) -> ModelSource | Unusable:
     for file in (export.symbol, export.params):
-        if file is not None and file.stat().st_size == 0:
+        if file is None:
+            continue
+        if not file.is_file():
+            what = "a link to nothing" if file.is_symlink() else "not a file"
+            return Unusable(name, version, f"{file} is {what}")
+        if file.stat().st_size == 0:
             return Unusable(name, version, f"{file} is empty; is it still being copied?")
     samples = folder / SAMPLES
-    recorded = samples if samples.is_file() and not _is_loose(folder, export) else None
+    recorded = samples if _stands(samples) and not _is_loose(folder, export) else None
     try:
         labels = _labels(settings, folder)
     except InvalidConfig as error:
@@ -227,7 +262,7 @@ def _export(folder: Path, prefix: str, *, alone: bool = False) -> _Export:
         notes = (f"epoch {latest} is served; {others} stands there too",) if others else ()
         return _Export(prefix, symbol, epochs[latest], notes)
     plain = folder / f"{prefix}.params"
-    if plain.is_file():
+    if _stands(plain):
         return _Export(prefix, symbol, plain, ())
     rest = list(_files(folder, ".params"))
     if alone and len(rest) == 1:
@@ -269,11 +304,21 @@ def _prefixes(folder: Path) -> list[str]:
 
 
 def _files(folder: Path, ending: str) -> Iterable[Path]:
+    """What is named like such a file; ``_source`` sees whether it is one."""
     return (
         file
         for file in sorted(folder.iterdir())
-        if file.name.endswith(ending) and not file.name.startswith((".", ending)) and file.is_file()
+        if file.name.endswith(ending) and not file.name.startswith((".", ending))
     )
+
+
+def _stands(file: Path) -> bool:
+    """Whether something has this name, be it a folder or a link to nothing: reading it tells."""
+    return file.is_symlink() or file.exists()
+
+
+def _unreadable(error: OSError) -> str:
+    return f"{error.filename} cannot be read: {error.strerror}"
 
 
 def _folders(path: Path) -> Iterable[Path]:
@@ -288,3 +333,9 @@ def _numbered(path: Path) -> Iterator[tuple[int, Path]]:
     for folder in _folders(path):
         if _VERSION.fullmatch(folder.name):
             yield int(folder.name), folder
+
+
+def _misnumbered(path: Path) -> list[str]:
+    """Folders with exports whose names are numbers, but no versions."""
+    folders = [folder for folder in _folders(path) if folder.name.isdecimal()]
+    return [one.name for one in folders if not _VERSION.fullmatch(one.name) and _prefixes(one)]

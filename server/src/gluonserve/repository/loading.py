@@ -83,7 +83,7 @@ def _examined(
     source: ModelSource, opened: Opened, samples: Samples | None, stopping: threading.Event
 ) -> Loaded:
     executor, settings = opened.executor, source.settings
-    notes = [*source.notes, *opened.notes]
+    notes = [*source.notes, *opened.notes, *_doubtful_labels(source, executor.signature)]
     _go_on(stopping)
     if samples is not None and settings.check.samples != "off":
         notes += _replayed(source, opened, samples)
@@ -112,6 +112,17 @@ def _examined(
 def _go_on(stopping: threading.Event) -> None:
     if stopping.is_set():
         raise ServerNotReady("the server is shutting down")
+
+
+def _doubtful_labels(source: ModelSource, signature: Signature) -> list[str]:
+    """A classifier's labels must be as many as its classes; of other networks nothing is known."""
+    only = signature.outputs[0] if len(signature.outputs) == 1 else None
+    if not source.labels or only is None or len(only.shape) != 2 or only.shape[1] < 0:
+        return []
+    count, classes = len(source.labels), only.shape[1]
+    if count == classes:
+        return []
+    return [f"{source.settings.labels} has {count} labels; {only.name!r} has {classes} classes"]
 
 
 def _replayed(source: ModelSource, opened: Opened, samples: Samples) -> list[str]:
@@ -154,8 +165,21 @@ def _batching(
         return signature, []
     return (
         replace(signature, batchable=False, why=verdict.why),
-        [f"served unbatched: {verdict.why}"],
+        [f"served unbatched: {verdict.why}{'' if verdict.checked else _advice(signature)}"],
     )
+
+
+def _advice(signature: Signature) -> str:
+    """What would let the check be made, where sizes had to be guessed."""
+    free = [
+        spec.name
+        for spec in signature.inputs
+        if any(size < 0 for axis, size in enumerate(spec.shape) if axis != spec.batch_axis)
+    ]
+    if not free:
+        return ""
+    named = ", ".join(map(repr, free))
+    return f"; state the shape of {named} in model.toml, or put samples.npz beside the network"
 
 
 def _forced(signature: Signature) -> list[str]:
@@ -186,7 +210,8 @@ def _warmed(
         if rows is not None:
             run(executor, _tiled(executor.signature, rows, size))
         elif (failure := _failure(executor, _made_up(opened, size))) is not None:
-            return [f"not warmed up: the engine fails on generated inputs: {failure}"]
+            told = (str(failure).splitlines() or [""])[0]
+            return [f"not warmed up: the engine fails on generated inputs: {told}"]
     return []
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from gluonserve.batching.selfcheck import Below
-from gluonserve.errors import UnsupportedModel
+from gluonserve.errors import InvalidConfig, UnsupportedModel
 from gluonserve.executors import choose
 from gluonserve.executors.options import ExecutorOptions
 from gluonserve.loader.graph import Node, Variable
@@ -76,11 +76,32 @@ def import_source(source: ModelSource, samples: Samples | None) -> Imported:
     recorded = samples.inputs if samples is not None else {}
     files = (source.symbol, source.params)
     try:
-        return import_model(*files, inputs=hints, outputs=renamed, samples=recorded)
+        imported = import_model(*files, inputs=hints, outputs=renamed, samples=recorded)
     except UnsupportedModel:
         if settings.executor != "mxnet":
             raise
-    return import_as_exported(*files, inputs=hints, outputs=renamed, samples=recorded)
+        imported = import_as_exported(*files, inputs=hints, outputs=renamed, samples=recorded)
+    try:
+        _check_outputs(imported, settings)
+    except InvalidConfig:
+        if isinstance(imported.params, Params):
+            imported.params.close()
+        raise
+    return imported
+
+
+def _check_outputs(imported: Imported, settings: ModelSettings) -> None:
+    """Refuse settings of outputs that are not there, and names that would be given twice."""
+    count, names = len(imported.answers), list(imported.answers)
+    problems = [
+        f"outputs: there is no index {one.index}; the network has {count}, the first is 0"
+        for one in settings.outputs
+        if one.index >= count
+    ]
+    doubles = sorted({name for name in names if names.count(name) > 1})
+    problems += [f"outputs: more than one output is called {name!r}" for name in doubles]
+    if problems:
+        raise InvalidConfig("\n".join(problems))
 
 
 def open_source(source: ModelSource, samples: Samples | None) -> Opened:

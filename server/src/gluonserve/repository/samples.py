@@ -7,6 +7,7 @@ that is to be compared.
 from __future__ import annotations
 
 import zipfile
+import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -53,9 +54,12 @@ def read_samples(file: Path) -> Samples:
         InvalidModel: it is no such file.
     """
     try:
+        with file.open("rb") as stream:  # numpy takes whatever is no archive for a pickle
+            if not zipfile.is_zipfile(stream):
+                raise InvalidModel(f"{file}: not a file of recorded samples: no npz archive")
         with np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise InvalidModel(f"{file}: not a file of recorded samples: {error}") from error
     stray = [name for name in arrays if not name.startswith((_IN, _OUT))]
     if stray or not arrays:

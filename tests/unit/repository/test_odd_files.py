@@ -1,0 +1,172 @@
+"""Folders as they come: links to nothing, folders for files, odd names, what may not be read."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from fakemodels import export
+
+from gluonserve.errors import InvalidConfig, InvalidModel
+from gluonserve.repository.layout import ModelSource, Unusable, find
+from gluonserve.repository.samples import read_samples
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+NOBODY = 65534
+
+
+def reasons(path: Path) -> dict[str, str]:
+    return {one.name: one.reason for one in find(path) if isinstance(one, Unusable)}
+
+
+@pytest.fixture
+def unprivileged() -> Iterator[Path]:
+    """A folder that everybody reaches; root becomes somebody whom permissions concern."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    export(folder / "good")
+    user = os.geteuid()
+    try:
+        yield folder
+    finally:
+        if os.geteuid() != user:
+            os.seteuid(user)
+        shutil.rmtree(folder)
+
+
+def step_down() -> None:
+    if os.geteuid() == 0:
+        os.seteuid(NOBODY)
+
+
+class TestUnreadable:
+    @pytest.mark.parametrize("place", ["net", "net/1"], ids=["model", "version"])
+    def test_folder_stops_no_other_model(self, unprivileged, place) -> None:
+        export(unprivileged / "net" / "1")
+        (unprivileged / place).chmod(0)
+        step_down()
+
+        found = find(unprivileged)
+
+        assert [type(one) for one in found] == [ModelSource, Unusable]
+        assert f"{unprivileged / place} cannot be read: Permission denied" in found[1].reason
+
+    def test_repository_is_a_mistake_of_configuration(self, unprivileged) -> None:
+        unprivileged.chmod(0o300)
+        step_down()
+
+        with pytest.raises(InvalidConfig, match="cannot be read: Permission denied"):
+            find(unprivileged)
+
+    def test_settings(self, unprivileged) -> None:
+        (unprivileged / "good" / "model.toml").touch(mode=0)
+        step_down()
+
+        assert "model.toml: cannot be read" in reasons(unprivileged)["good"]
+
+
+class TestNoFiles:
+    @pytest.mark.parametrize("name", ["model-symbol.json", "model-0000.params"])
+    def test_link_to_nothing(self, tmp_path, name) -> None:
+        file = export(tmp_path / "net" / "1") / name
+        file.unlink()
+        file.symlink_to("nowhere")
+
+        assert reasons(tmp_path) == {"net": f"{file} is a link to nothing"}
+
+    @pytest.mark.parametrize("name", ["model-symbol.json", "model-0000.params"])
+    def test_folder_in_place_of_a_file(self, tmp_path, name) -> None:
+        file = export(tmp_path / "net" / "1") / name
+        file.unlink()
+        file.mkdir()
+
+        assert reasons(tmp_path) == {"net": f"{file} is not a file"}
+
+    @pytest.mark.parametrize("place", ["net", "net/1"], ids=["model", "version"])
+    def test_settings_that_cannot_apply_are_not_left_out(self, tmp_path, place) -> None:
+        export(tmp_path / "net" / "1")
+        (tmp_path / place / "model.toml").symlink_to("nowhere")
+
+        assert "model.toml: cannot be read" in reasons(tmp_path)["net"]
+
+    def test_samples_that_cannot_be_replayed_are_not_left_out(self, tmp_path) -> None:
+        export(tmp_path / "net" / "1")
+        (tmp_path / "net" / "1" / "samples.npz").symlink_to("nowhere")
+        (found,) = find(tmp_path)
+
+        with pytest.raises(InvalidModel, match="No such file"):
+            read_samples(found.samples)
+
+    def test_parameters_without_a_graph(self, tmp_path) -> None:
+        (export(tmp_path / "net" / "1") / "model-symbol.json").unlink()
+
+        assert "holds no export; expected one *-symbol.json" in reasons(tmp_path)["net"]
+
+    def test_file_that_is_no_graph(self, tmp_path) -> None:
+        export(tmp_path)
+
+        with pytest.raises(InvalidConfig, match=r"neither a directory nor a \*-symbol.json"):
+            find(tmp_path / "model-0000.params")
+
+
+class TestNames:
+    @pytest.mark.parametrize("name", ["with space", "ünï 数字", 'quo"te', "back\\slash"])
+    def test_anything_printable_is_a_name(self, tmp_path, name) -> None:
+        export(tmp_path / name / "1")
+
+        assert [(one.name, type(one)) for one in find(tmp_path)] == [(name, ModelSource)]
+
+    @pytest.mark.parametrize(
+        ("name", "shown"),
+        [(b"bad\xff", "bad\\udcff"), (b"two\nlines", "two\\nlines")],
+        ids=["not_utf8", "control"],
+    )
+    def test_what_neither_wire_nor_metrics_can_carry_is_told(self, tmp_path, name, shown) -> None:
+        export(Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)) / "1")
+
+        assert reasons(tmp_path) == {
+            shown: "the name of a model must be UTF-8 without control characters"
+        }
+
+    @pytest.mark.parametrize("number", ["0", "01"])
+    def test_numbers_that_are_no_versions_are_told(self, tmp_path, number) -> None:
+        export(tmp_path / "net" / number)
+
+        assert f"({number}: no version" in reasons(tmp_path)["net"]
+
+
+def test_mistakes_of_model_and_version_are_told_together(tmp_path) -> None:
+    export(tmp_path / "net" / "1")
+    (tmp_path / "net" / "model.toml").write_text("instances = 0")
+    (tmp_path / "net" / "1" / "model.toml").write_text("executer = 'mxnet'")
+
+    told = reasons(tmp_path)["net"]
+
+    assert "net/model.toml: instances" in told
+    assert "net/1/model.toml: executer" in told
+
+
+@pytest.mark.parametrize("content", [b"text", b"\x93NUMPY"], ids=["text", "npy"])
+def test_samples_of_another_kind_are_told_without_advice_on_pickles(tmp_path, content) -> None:
+    file = tmp_path / "samples.npz"
+    file.write_bytes(content)
+
+    with pytest.raises(InvalidModel, match=r"no npz archive$"):
+        read_samples(file)
+
+
+def test_samples_cut_short_are_told(tmp_path) -> None:
+    file = tmp_path / "samples.npz"
+    np.savez_compressed(file, **{"in:data": np.zeros(5000)})
+    whole = file.read_bytes()
+    file.write_bytes(whole[:60] + b"\0" * 40 + whole[100:])
+
+    with pytest.raises(InvalidModel, match="not a file of recorded samples"):
+        read_samples(file)
