@@ -135,6 +135,8 @@ def test_port_in_use_ends_it_before_it_loads(served, tmp_path) -> None:
     )
 
     assert second.returncode != 0
-    assert "cannot listen" in second.stderr
+    port = served.ports["grpc"]
+    assert f"grpc_port: 127.0.0.1:{port} is in use by another program" in second.stderr
+    assert "add_port" not in second.stderr, "gRPC's own lines say less"
     assert "model ready" not in second.stderr
     served.stop()

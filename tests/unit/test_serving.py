@@ -99,7 +99,7 @@ class TestStart:
         await first.start()
         taken = settings(tmp_path, grpc_port=first.ports["grpc"])
 
-        with pytest.raises(InvalidConfig, match="cannot listen"):
+        with pytest.raises(InvalidConfig, match="is in use"):
             await Server(taken, load=load).start()
 
         assert load.loaded == []

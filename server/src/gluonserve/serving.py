@@ -21,6 +21,7 @@ from structlog import get_logger
 from gluonserve.config import unknown_variables
 from gluonserve.dataplane import DataPlane
 from gluonserve.metrics import Metrics
+from gluonserve.ports import check_ports
 from gluonserve.repository.loading import load_version
 from gluonserve.repository.model import ModelState
 from gluonserve.repository.repository import Repository
@@ -80,6 +81,7 @@ class Server:
             InvalidConfig: the repository is not there, or a port cannot be had.
         """
         self.repository.find()
+        check_ports(self.settings.host, self._wanted_ports())
         try:
             await self._listen()
         except BaseException:
@@ -142,6 +144,15 @@ class Server:
             first = (why.splitlines() or [""])[0]
             number = model.version_text or "-"
             yield f"{model.name:<24} {number:>3}  {model.state.value:<12} {first}"
+
+    def _wanted_ports(self) -> dict[str, int]:
+        settings = self.settings
+        ports = {
+            "http_port": settings.http_port,
+            "grpc_port": settings.grpc_port,
+            "metrics_port": settings.metrics_port,
+        }
+        return {name: port for name, port in ports.items() if isinstance(port, int)}
 
     async def _listen(self) -> None:
         settings = self.settings

@@ -28,6 +28,15 @@ def states(repository: Repository) -> dict[str, str]:
     return {f"{one.name}:{one.version_text}": one.state.value for one in repository.all_versions()}
 
 
+async def test_empty_directory_is_told_once(tmp_path) -> None:
+    with capture_logs() as logged:
+        repository = Repository(tmp_path, load=FakeLoad())
+        repository.find()
+        await repository.load_all()
+
+    assert [one["event"] for one in logged] == ["the model repository holds no model"]
+
+
 class TestServing:
     async def test_default_version_is_the_highest(self, folder) -> None:
         repository = Repository(folder, load=FakeLoad())

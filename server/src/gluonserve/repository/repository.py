@@ -48,6 +48,7 @@ class Repository:
         self._default: dict[str, ModelVersion] = {}
         self._ready: dict[tuple[str, str], ModelVersion] = {}
         self._refusals: dict[str, ModelRecorder] = {"": ModelRecorder("", "")}
+        self._found = False
         self.settled = False
         """Whether every model that was found has been tried."""
 
@@ -60,12 +61,13 @@ class Repository:
         for source in find(self._path, self._model_name):
             version = ModelVersion(source, self._changed)
             self._versions.setdefault(source.name, []).append(version)
+        self._found = True
         if not self._versions:
             log.warning("the model repository holds no model", path=str(self._path))
 
     async def load_all(self) -> None:
         """Find and load everything; a model that cannot be loaded stops no other."""
-        if not self._versions:
+        if not self._found:
             self.find()
         threads = ThreadPoolExecutor(self._load_threads, thread_name_prefix="gluonserve-load")
         try:

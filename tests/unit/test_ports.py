@@ -1,0 +1,64 @@
+"""A port that cannot be had is told with its setting and what to do."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gluonserve.errors import InvalidConfig
+from gluonserve.ports import check_ports
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        yield other.getsockname()[1]
+
+
+def complaint(host: str, **ports: int) -> str:
+    with pytest.raises(InvalidConfig) as caught:
+        check_ports(host, ports)
+    return str(caught.value)
+
+
+def test_every_taken_port_is_told_with_its_setting(taken) -> None:
+    told = complaint("127.0.0.1", grpc_port=taken, http_port=0)
+
+    assert told == (
+        f"grpc_port: 127.0.0.1:{taken} is in use by another program; stop it, or choose another "
+        "with --grpc-port NUMBER, or --grpc-port 0 for any free one"
+    )
+
+
+def test_free_port_is_free_afterwards(taken) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        free = other.getsockname()[1]
+
+    check_ports("127.0.0.1", {"grpc_port": free})
+    check_ports("127.0.0.1", {"grpc_port": free})
+
+
+def test_one_port_for_two_purposes(taken) -> None:
+    told = complaint("127.0.0.1", http_port=taken, metrics_port=taken)
+
+    assert f"http_port and metrics_port: both are {taken}; choose another with" in told
+
+
+@pytest.mark.parametrize(
+    ("host", "told"),
+    [("192.0.2.1", "host: 192.0.2.1 is no address of this machine"), ("no.such.invalid", "host: ")],
+    ids=["address", "name"],
+)
+def test_wrong_host_is_told_once(host, told) -> None:
+    text = complaint(host, http_port=18001, grpc_port=18002)
+
+    assert text.startswith(told)
+    assert text.count("host:") == 1
