@@ -105,3 +105,55 @@ def test_more_files_than_inputs_are_refused(tmp_path: Path) -> None:
 
     with pytest.raises(InvalidRequest, match="already given"):
         read_inputs([file, file], [TOKENS])
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("a.csv", b"1,2,3", "a kind of file that is not read; expected npy, npz, JSON, PNG"),
+        ("a.npy", b"1 2 3", "not a npy file, whatever its name says"),
+        ("a.npz", b"", "the file is empty"),
+        ("a.npy", b"\x93NUMPY\x01", "cannot be read: "),
+        ("a.json", b"[" * 100_000 + b"]" * 100_000, "nested too deep"),
+        ("a.json", b"[1, 2", "cannot be read: "),
+        ("a.json", b"[[1, 2], [3]]", "lists in it differ in length or depth"),
+        ("a.json", b'{"tokens": ["a"]}', "input 'tokens': expected an array of numbers"),
+        ("a.json", b'{"tokens": null}', "input 'tokens': expected an array of numbers"),
+        ("a.json", b'{"tokens": {"a": 1}}', "input 'tokens': expected an array of numbers"),
+        ("a.json", b'{"tokens": [NaN, 1, 2]}', "input 'tokens': values do not fit INT32"),
+        ("a.json", b'{"inputs": [{"data": [1]}]}', "expected objects with name, shape"),
+        ("a.json", b'{"inputs": ["tokens"]}', "expected objects with name, shape"),
+        ("a.json", b'{"inputs": [{"name": "tokens", "shape": [9], "data": [1]}]}', "reshape"),
+    ],
+    ids=lambda value: value[:20] if isinstance(value, str) else "",
+)
+@pytest.mark.filterwarnings("error")
+def test_what_cannot_be_an_input_is_one_error_of_ours(tmp_path, name, content, told) -> None:
+    file = tmp_path / name
+    file.write_bytes(content)
+
+    with pytest.raises(InvalidRequest) as caught:
+        read_inputs([file], SPECS)
+
+    assert str(caught.value).startswith(f"{file}: ")
+    assert told in str(caught.value)
+    assert "pickle" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "array",
+    [np.array([{}, 1], object), np.zeros((1, 3), complex), np.array(["a"])],
+    ids=["objects", "complex", "text"],
+)
+@pytest.mark.filterwarnings("error")
+def test_arrays_of_other_things_than_numbers_are_refused(tmp_path: Path, array) -> None:
+    np.save(tmp_path / "a.npy", array, allow_pickle=True)
+
+    with pytest.raises(InvalidRequest, match=r"numbers$"):
+        read_inputs([tmp_path / "a.npy"], SPECS)
+
+
+def test_endings_may_be_large(tmp_path: Path) -> None:
+    (tmp_path / "A.JSON").write_text("[[1, 2, 3]]")
+
+    assert read_inputs([tmp_path / "A.JSON"], SPECS)["tokens"].tolist() == [[1, 2, 3]]

@@ -122,3 +122,49 @@ def test_boxes_are_drawn_where_they_were_found(picture: Path, tmp_path: Path) ->
 )
 def test_detection_outputs_are_known_by_their_shape(shape: tuple[int, ...], expected: bool) -> None:
     assert is_detection_output(np.zeros(shape, np.float32)) is expected
+
+
+def test_a_camera_s_orientation_is_followed(tmp_path: Path) -> None:
+    upright = Image.new("L", (6, 4))
+    upright.paste(255, (3, 0, 6, 4))
+    turned, note = upright.rotate(90, expand=True), Image.Exif()
+    note[0x0112] = 6
+    turned.save(tmp_path / "turned.jpg", exif=note, quality=100)
+
+    row = read_picture(tmp_path / "turned.jpg", GREY_RAW)
+
+    assert row[0, :, 3:].min() > 200
+    assert row[0, :, :3].max() < 50
+
+
+def test_of_16_bits_the_upper_ones_are_taken(tmp_path: Path) -> None:
+    deep = np.arange(24, dtype=np.uint16).reshape(4, 6) * 2570
+    Image.fromarray(deep).save(tmp_path / "deep.png")
+
+    row = read_picture(tmp_path / "deep.png", GREY_RAW)
+
+    assert row[0, :, :, 0].tolist() == (deep >> 8).tolist()
+
+
+@pytest.mark.parametrize("mode", ["P", "1", "LA", "RGBA", "CMYK"])
+def test_every_kind_of_white_is_white(tmp_path: Path, mode: str) -> None:
+    path = tmp_path / ("white.jpg" if mode == "CMYK" else "white.png")
+    Image.new("RGB", (6, 4), "white").convert(mode).save(path)
+
+    assert read_picture(path, GREY_RAW).min() == 255
+    assert read_picture(path, COLOUR).min() == 1
+
+
+@pytest.mark.parametrize("damage", ["cut", "chunk", "bomb"])
+def test_broken_pictures_are_one_error_that_names_the_file(
+    picture: Path, damage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = picture.read_bytes()
+    if damage == "bomb":
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 11)
+    else:
+        tail = b"" if damage == "cut" else b"\0" * 12
+        picture.write_bytes(whole[:45] + tail)
+
+    with pytest.raises(InvalidRequest, match=r"picture\.png: not a picture that can be read"):
+        read_picture(picture, COLOUR)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 
     from gluonserve.pictures import Pixels
     from gluonserve.tensors import TensorSpec
+
+_NPY, _ZIP = b"\x93NUMPY", b"PK"
+_UNREADABLE = (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile, zlib.error)
+_OBJECTS = "it holds Python objects, not numbers"
 
 
 def read_inputs(
@@ -37,9 +42,8 @@ def read_inputs(
             continue
         content = _read(file)
         if isinstance(content, dict):
-            found.update(
-                {name: _fit(array, _spec(name, specs, file)) for name, array in content.items()}
-            )
+            for name, array in content.items():
+                found[name] = _fit(array, _spec(name, specs, file), file)
         else:
             unnamed.append((file, content))
     found.update(_pictures(files, specs, pixels))
@@ -48,7 +52,7 @@ def read_inputs(
         if not free:
             raise InvalidRequest(f"{file}: every input of the model is already given")
         spec = free.pop(0)
-        found[spec.name] = _fit(content, spec)
+        found[spec.name] = _fit(content, spec, file)
     return found
 
 
@@ -79,8 +83,12 @@ def _holds_pictures(spec: TensorSpec) -> bool:
 def _read(file: Path) -> Any:
     """A dict of arrays by name, or one array (or nested list)."""
     try:
-        if file.suffix == ".json":
+        if file.suffix.lower() == ".json":
             return _json_inputs(json.loads(file.read_text(encoding="utf-8")))
+        with file.open("rb") as stream:
+            start = stream.read(len(_NPY))
+        if not start.startswith((_NPY, _ZIP)):
+            raise InvalidRequest(f"{file}: {_unknown(file, start)}")
         loaded = np.load(file, allow_pickle=False)
         if isinstance(loaded, np.ndarray):
             return loaded
@@ -88,18 +96,33 @@ def _read(file: Path) -> Any:
             return {
                 _bare(name): loaded[name] for name in loaded.files if not name.startswith("out:")
             }
-    except (OSError, ValueError, EOFError, KeyError, TypeError, zipfile.BadZipFile) as error:
-        raise InvalidRequest(f"{file}: cannot be read as npy, npz or JSON: {error}") from error
+    except RecursionError as error:
+        raise InvalidRequest(f"{file}: cannot be read: lists in it are nested too deep") from error
+    except _UNREADABLE as error:
+        told = str(error).replace(
+            "Object arrays cannot be loaded when allow_pickle=False", _OBJECTS
+        )
+        raise InvalidRequest(f"{file}: cannot be read: {told}") from error
+
+
+def _unknown(file: Path, start: bytes) -> str:
+    if not start:
+        return "the file is empty"
+    if file.suffix in {".npy", ".npz"}:
+        return f"not a {file.suffix[1:]} file, whatever its name says"
+    return "a kind of file that is not read; expected npy, npz, JSON, PNG or JPEG"
 
 
 def _json_inputs(content: Any) -> Any:
     """Also the body of the protocol's HTTP request."""
-    if isinstance(content, dict) and isinstance(content.get("inputs"), list):
-        return {
-            one["name"]: np.reshape(one["data"], one.get("shape", np.shape(one["data"])))
-            for one in content["inputs"]
-        }
-    return content
+    if not isinstance(content, dict) or not isinstance(content.get("inputs"), list):
+        return content
+    arrays = {}
+    for one in content["inputs"]:
+        if not isinstance(one, dict) or not {"name", "data"} <= one.keys():
+            raise ValueError("expected objects with name, shape, datatype and data in 'inputs'")
+        arrays[one["name"]] = np.reshape(one["data"], one.get("shape", np.shape(one["data"])))
+    return arrays
 
 
 def _bare(name: str) -> str:
@@ -114,14 +137,18 @@ def _spec(name: str, specs: Sequence[TensorSpec], file: Path) -> TensorSpec:
     raise InvalidRequest(f"{file}: no input is called {name!r}; the model's inputs are {have}")
 
 
-def _fit(content: Any, spec: TensorSpec) -> np.ndarray:
+def _fit(content: Any, spec: TensorSpec, file: Path) -> np.ndarray:
     """As the input's type, with a row axis if only that is missing."""
+    place = f"{file}: input {spec.name!r}"
     try:
         given = np.asarray(content)
+    except ValueError as error:
+        raise InvalidRequest(f"{place}: lists in it differ in length or depth") from error
+    if given.size and given.dtype.kind not in "biuf":
+        raise InvalidRequest(f"{place}: expected an array of numbers")
+    with np.errstate(all="ignore"):
         array = given.astype(spec.dtype.numpy)
-    except (ValueError, TypeError) as error:
-        raise InvalidRequest(f"input {spec.name!r}: not an array of numbers: {error}") from error
     if array.dtype.kind != "f" and not np.array_equal(array, given):
-        raise InvalidRequest(f"input {spec.name!r}: values do not fit {spec.dtype.value}")
+        raise InvalidRequest(f"{place}: values do not fit {spec.dtype.value}")
     missing_row = array.ndim == len(spec.shape) - 1 and spec.batch_axis == 0
     return np.ascontiguousarray(array[None] if missing_row else array)

@@ -7,7 +7,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageDraw, UnidentifiedImageError
+from PIL import Image, ImageDraw, ImageOps
 
 from gluonserve.errors import InvalidRequest
 
@@ -80,17 +80,14 @@ def read_picture(path: Path, spec: TensorSpec, pixels: Pixels | None = None) -> 
     """A picture as one row (with its batch axis) of ``spec``, resized to the input's size.
 
     Without ``pixels``, inputs with the channels last and integer inputs get 0 to 255 (such models
-    hold their own preprocessing), others 0 to 1.
+    hold their own preprocessing), others 0 to 1. As with ``mx.image.imread``, a camera's note of
+    its orientation is followed, alpha is left out, and of 16 bits the upper 8 are taken.
 
     Raises:
         InvalidRequest: the file is no picture, or the input takes none.
     """
     frame = frame_of(spec)
-    try:
-        with Image.open(path) as opened:
-            picture = opened.convert("L" if frame.channels == 1 else "RGB")
-    except (OSError, UnidentifiedImageError) as error:
-        raise InvalidRequest(f"{path}: not a picture that can be read: {error}") from error
+    picture = _upright(path, "L" if frame.channels == 1 else "RGB")
     target = (frame.width or picture.width, frame.height or picture.height)
     if picture.size != target:
         picture = picture.resize(target, Image.Resampling.BILINEAR)
@@ -100,6 +97,17 @@ def read_picture(path: Path, spec: TensorSpec, pixels: Pixels | None = None) -> 
         values = values.transpose(2, 0, 1)
     batched = values[None] if len(spec.shape) == 4 else values
     return np.ascontiguousarray(batched, dtype=spec.dtype.numpy)
+
+
+def _upright(path: Path, mode: str) -> Image.Image:
+    try:
+        with Image.open(path) as opened:
+            picture = ImageOps.exif_transpose(opened)
+            if picture.mode.startswith("I"):
+                picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
+            return picture.convert(mode)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise InvalidRequest(f"{path}: not a picture that can be read: {error}") from error
 
 
 def _usual_pixels(spec: TensorSpec, frame: Frame) -> Pixels:
@@ -144,8 +152,7 @@ def draw_detections(
     side: int = 512,
 ) -> None:
     """Write the picture with a box, a label and a score per object; small pictures are enlarged."""
-    with Image.open(source) as opened:
-        picture = opened.convert("RGB")
+    picture = _upright(source, "RGB")
     factor = max(1, round(side / max(picture.size)))
     picture = picture.resize(
         (picture.width * factor, picture.height * factor), Image.Resampling.NEAREST

@@ -1,4 +1,4 @@
-"""Whether ports can be listened on, told before anything listens: which not, why, and what to do."""
+"""Whether ports can be listened on, told before anything listens: which not, why, what to do."""
 
 from __future__ import annotations
 
