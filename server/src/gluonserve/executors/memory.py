@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict, deque
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import numpy as np
 
-from gluonserve.errors import InvalidRequest
+from gluonserve.errors import ExecutionFailed, InvalidRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -22,7 +22,14 @@ if TYPE_CHECKING:
 ALIGNMENT = 64
 _SHAPES_KEPT = 64
 
-SlotT = TypeVar("SlotT")
+
+class Slot(Protocol):
+    """What an engine binds for one run at a time; ``memory`` is that of its inputs, by name."""
+
+    memory: dict[str, InputMemory]
+
+
+SlotT = TypeVar("SlotT", bound=Slot)
 
 
 class InputMemory:
@@ -74,6 +81,42 @@ class FreeList(Generic[SlotT]):
     def clear(self) -> None:
         """Let every free slot go."""
         self._free.clear()
+
+
+class SlotLease(Generic[SlotT]):
+    """One holder's use of a slot, from a free list and back to it."""
+
+    def __init__(self, free: FreeList[SlotT], shapes: Mapping[str, tuple[int, ...]]) -> None:
+        self._free = free
+        self._slot: SlotT | None = free.take()
+        memory = self._slot.memory
+        self.inputs: Mapping[str, np.ndarray] = {
+            name: memory[name].view(shapes[name]) for name in memory
+        }
+        self.outputs: Mapping[str, np.ndarray] = {}
+
+    @property
+    def slot(self) -> SlotT:
+        """What it holds.
+
+        Raises:
+            ExecutionFailed: it was released.
+        """
+        if self._slot is None:
+            raise ExecutionFailed("the lease was released before it ran")
+        return self._slot
+
+    def release(self) -> None:
+        """Back to the free list, once."""
+        slot, self._slot = self._slot, None
+        if slot is not None:
+            self.outputs = {}
+            self._free.give_back(slot)
+
+
+def input_memory(signature: Signature) -> dict[str, InputMemory]:
+    """Memory of a slot for every input."""
+    return {spec.name: InputMemory(spec) for spec in signature.inputs}
 
 
 def aligned_bytes(size: int) -> np.ndarray:

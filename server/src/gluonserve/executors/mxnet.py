@@ -16,7 +16,7 @@ import numpy as np
 
 from gluonserve.errors import BackendUnavailable, ExecutionFailed, UnsupportedModel
 from gluonserve.executors.empty import EmptyLease, has_no_rows
-from gluonserve.executors.memory import FreeList, InputMemory, check_names
+from gluonserve.executors.memory import FreeList, SlotLease, check_names, input_memory
 from gluonserve.executors.options import cuda_index
 from gluonserve.tensors import DType, Signature, TensorSpec
 
@@ -260,22 +260,8 @@ class _Slot:
     """Input memory; MXNet has its own for the outputs."""
 
     def __init__(self, signature: Signature) -> None:
-        self.memory = {spec.name: InputMemory(spec) for spec in signature.inputs}
+        self.memory = input_memory(signature)
 
 
-class _Lease:
+class _Lease(SlotLease[_Slot]):
     """One holder's use of a slot."""
-
-    def __init__(self, free: FreeList[_Slot], shapes: Mapping[str, tuple[int, ...]]) -> None:
-        self._free = free
-        self._slot: _Slot | None = free.take()
-        memory = self._slot.memory
-        self.inputs = {name: memory[name].view(shapes[name]) for name in memory}
-        self.outputs: Mapping[str, np.ndarray] = {}
-
-    def release(self) -> None:
-        """Back to the free list, once."""
-        slot, self._slot = self._slot, None
-        if slot is not None:
-            self.outputs = {}
-            self._free.give_back(slot)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from gluonserve.errors import BackendUnavailable, ExecutionFailed, UnsupportedModel
 from gluonserve.executors.empty import EmptyLease, has_no_rows
-from gluonserve.executors.memory import FreeList, InputMemory, check_names
+from gluonserve.executors.memory import FreeList, SlotLease, check_names, input_memory
 from gluonserve.executors.options import cuda_index
 from gluonserve.executors.weights import borrowed, let_pages_go, weights_declared_external
 from gluonserve.loader.importing import Target
@@ -160,7 +160,7 @@ class _Slot:
         signature: Signature,
         device: tuple[str, int] | None,
     ) -> None:
-        self.memory = {spec.name: InputMemory(spec) for spec in signature.inputs}
+        self.memory = input_memory(signature)
         self._binding = session.io_binding()
         self._outputs = [output.name for output in session.get_outputs()]
         self._device = device
@@ -203,35 +203,23 @@ class _Slot:
         return value
 
 
-class _Lease:
+class _Lease(SlotLease[_Slot]):
     """One holder's use of a slot."""
 
     def __init__(
         self, free: FreeList[_Slot], signature: Signature, shapes: Mapping[str, tuple[int, ...]]
     ) -> None:
-        self._free = free
+        super().__init__(free, shapes)
         self._names = tuple(spec.name for spec in signature.outputs)
-        self._slot: _Slot | None = free.take()
-        memory = self._slot.memory
-        self.inputs = {name: memory[name].view(shapes[name]) for name in memory}
-        self.outputs: Mapping[str, np.ndarray] = {}
 
     def run(self, session: onnxruntime.InferenceSession) -> None:
         """Run; the outputs are views of what the session allocated."""
-        if self._slot is None:
-            raise ExecutionFailed("the lease was released before it ran")
+        slot = self.slot
         try:
-            answers = self._slot.run(session, self.inputs)
+            answers = slot.run(session, self.inputs)
         except Exception as error:  # its binding has a class of exception for each status code
             raise ExecutionFailed("onnxruntime failed on a batch") from error
         self.outputs = dict(zip(self._names, answers, strict=True))
-
-    def release(self) -> None:
-        """Back to the free list, once."""
-        slot, self._slot = self._slot, None
-        if slot is not None:
-            self.outputs = {}
-            self._free.give_back(slot)
 
 
 def _check_cuda(device: str) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from gluonserve.errors import BackendUnavailable, ExecutionFailed, UnsupportedModel
 from gluonserve.executors.empty import EmptyLease, has_no_rows
-from gluonserve.executors.memory import FreeList, InputMemory, check_names
+from gluonserve.executors.memory import FreeList, SlotLease, check_names, input_memory
 from gluonserve.executors.options import available_cores, cuda_index
 from gluonserve.executors.shapes import Expected, Shapes
 from gluonserve.executors.weights import borrowed, let_pages_go, weights_as_inputs
@@ -231,7 +231,7 @@ class _Slot:
     """An infer request and the memory that is bound to its inputs."""
 
     def __init__(self, signature: Signature) -> None:
-        self.memory = {spec.name: InputMemory(spec) for spec in signature.inputs}
+        self.memory = input_memory(signature)
         self._compiled: openvino.CompiledModel | None = None
         self._request: openvino.InferRequest | None = None
         self._read: frozenset[str] = frozenset()
@@ -257,18 +257,14 @@ class _Slot:
         return request
 
 
-class _Lease:
+class _Lease(SlotLease[_Slot]):
     """One holder's use of a slot."""
 
     def __init__(
         self, free: FreeList[_Slot], signature: Signature, shapes: Mapping[str, tuple[int, ...]]
     ) -> None:
-        self._free = free
+        super().__init__(free, shapes)
         self._names = tuple(spec.name for spec in signature.outputs)
-        self._slot: _Slot | None = free.take()
-        memory = self._slot.memory
-        self.inputs = {name: memory[name].view(shapes[name]) for name in memory}
-        self.outputs: Mapping[str, np.ndarray] = {}
 
     def run(
         self,
@@ -277,10 +273,9 @@ class _Lease:
         failed: Callable[[openvino.CompiledModel], None],
     ) -> None:
         """Infer; the outputs are views of the request's own tensors."""
-        if self._slot is None:
-            raise ExecutionFailed("the lease was released before it ran")
+        slot = self.slot
         try:
-            request = self._slot.bind(compiled, self.inputs)
+            request = slot.bind(compiled, self.inputs)
             answers = request.infer(share_outputs=True, decode_strings=False).to_tuple()
         except RuntimeError as error:
             failed(compiled)
@@ -290,13 +285,6 @@ class _Lease:
                 failed(compiled)
                 raise ExecutionFailed(f"openvino gave shape {answer.shape} instead of {shape}")
         self.outputs = dict(zip(self._names, answers, strict=True))
-
-    def release(self) -> None:
-        """Back to the free list, once."""
-        slot, self._slot = self._slot, None
-        if slot is not None:
-            self.outputs = {}
-            self._free.give_back(slot)
 
 
 def _notes(signature: Signature) -> list[str]:
