@@ -11,10 +11,11 @@ from gluonserve.errors import GluonserveError
 from gluonserve.loader.obstacles import obstacles
 from gluonserve.loader.params import Params, read_params
 from gluonserve.loader.symbol import read_symbol
-from gluonserve.repository.layout import ModelSource, find
+from gluonserve.repository.layout import ModelSource
 from gluonserve.repository.loading import load_version
 from gluonserve.repository.opening import import_source
 from gluonserve.repository.samples import read_samples
+from gluonserve.sources import found_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -58,9 +59,9 @@ def inspect(path: Path, model_name: str | None = None) -> Iterator[Report]:
     """A report per version of every model under ``path``, each as soon as it is made.
 
     Raises:
-        InvalidConfig: there is no such path.
+        InvalidConfig: there is no such path, or no model in it.
     """
-    for one in find(path, model_name):
+    for one in found_at(path, model_name):
         if isinstance(one, ModelSource):
             yield inspect_source(one)
         else:

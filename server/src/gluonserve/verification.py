@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from gluonserve.batching.selfcheck import FREE_SIZES, generate_rows
 from gluonserve.errors import ExecutionFailed, GluonserveError
-from gluonserve.repository.layout import Unusable, find
+from gluonserve.repository.layout import Unusable
 from gluonserve.repository.opening import open_source
 from gluonserve.repository.samples import compare, prepared, read_samples, replay, run
+from gluonserve.sources import found_at
 from gluonserve.tracing import trace
 
 if TYPE_CHECKING:
@@ -52,9 +53,15 @@ class Comparison:
         """Whether the error is within what is allowed."""
         return self.tolerance is None or self.relative <= self.tolerance
 
+    @property
+    def compared(self) -> bool:
+        """Whether there was anything to compare: the model loaded, and right answers were there."""
+        return bool(self.engine)
+
     def as_json(self) -> dict[str, Any]:
-        """The same in JSON's types."""
-        return asdict(self) | {"passed": self.passed}
+        """The same in JSON's types; without figures where nothing was compared."""
+        figures = {} if self.compared else dict.fromkeys(("relative", "largest", "tolerance"))
+        return asdict(self) | figures | {"passed": self.passed}
 
 
 def mxnet_installed() -> bool:
@@ -137,8 +144,12 @@ def verify_all(
     tracing: bool = False,
     **settings: object,
 ) -> Iterator[Comparison]:
-    """Verify every model under ``path``, under these settings; one that fails hides no other."""
-    for source in find(path):
+    """Verify every model under ``path``, under these settings; one that fails hides no other.
+
+    Raises:
+        InvalidConfig: there is no such path, or no model in it.
+    """
+    for source in found_at(path):
         if isinstance(source, Unusable):
             yield _failed(source.name, source.version or 0, source.reason)
             continue

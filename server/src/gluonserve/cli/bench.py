@@ -9,6 +9,7 @@ import click
 
 from gluonserve.benching import LoadPlan, bench
 from gluonserve.cli import rendering
+from gluonserve.cli.numbers import NOT_NEGATIVE, POSITIVE
 from gluonserve.loadgen import bar
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--rate",
-    type=click.FloatRange(0, min_open=True),
+    type=POSITIVE,
     help="Open loop: so many requests per second, whatever the answers do.",
 )
 @click.option(
@@ -38,8 +39,10 @@ if TYPE_CHECKING:
     show_default=True,
     help="Rows per request, where no FILE gives them.",
 )
-@click.option("--seconds", type=float, default=10.0, show_default=True, help="How long.")
-@click.option("--warmup", type=float, default=1.0, show_default=True, help="Seconds before that.")
+@click.option("--seconds", type=POSITIVE, default=10.0, show_default=True, help="How long.")
+@click.option(
+    "--warmup", type=NOT_NEGATIVE, default=1.0, show_default=True, help="Seconds before that."
+)
 @rendering.json_option
 @click.pass_context
 def command(

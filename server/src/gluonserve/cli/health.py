@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from gluonserve.cli.numbers import POSITIVE
 from gluonserve.config import read_server_settings
 from gluonserve.probing import ready, ready_over_grpc
 
@@ -11,9 +12,18 @@ from gluonserve.probing import ready, ready_over_grpc
 @click.command(name="health")
 @click.option("--address", help="HOST:PORT of gRPC; the server of the settings by default.")
 @click.option("--model", default="", help="Ask about one model (needs --address).")
-@click.option("--timeout", "timeout_s", default=3.0, show_default=True, help="Seconds to wait.")
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=POSITIVE,
+    default=3.0,
+    show_default=True,
+    help="Seconds to wait.",
+)
 def command(address: str | None, model: str, timeout_s: float) -> None:
     """Ask a server whether it is ready: exit code 0 if so, 1 if not."""
+    if model and address is None:
+        raise click.UsageError("--model needs --address: only gRPC tells of one model")
     if address is None:
         where = ready(read_server_settings({}), timeout_s=timeout_s)
     else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,8 @@ import numpy as np
 
 from gluonserve.answers import is_classification, top
 from gluonserve.cli import rendering
+from gluonserve.cli.numbers import Finite
+from gluonserve.errors import GluonserveError
 from gluonserve.pictures import (
     SUFFIXES,
     Pixels,
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
     from gluonserve.running import Answered
 
+_WRITTEN = (".npz", ".json", *sorted(SUFFIXES))
+
 
 @click.command(name="infer")
 @click.argument("arguments", metavar="[NAME] FILE...", nargs=-1, required=True)
@@ -37,8 +40,21 @@ if TYPE_CHECKING:
     type=click.Path(exists=True, path_type=Path),
     help="Run this model (a -symbol.json file or a directory) here instead; then there is no NAME.",
 )
-@click.option("--top", "best", default=5, show_default=True, help="Classes to show per row.")
-@click.option("--threshold", default=0.5, show_default=True, help="Least score of a detection.")
+@click.option(
+    "--top",
+    "best",
+    type=click.IntRange(1),
+    default=5,
+    show_default=True,
+    help="Classes to show per row.",
+)
+@click.option(
+    "--threshold",
+    type=Finite(),
+    default=0.5,
+    show_default=True,
+    help="Least score of a detection.",
+)
 @click.option(
     "--pixels",
     type=click.Choice([one.value for one in Pixels]),
@@ -75,18 +91,22 @@ def command(
     summary; --json shows every value.
     """
     name, files = _split(arguments, with_name=path is None)
+    if output is not None and output.suffix.lower() not in _WRITTEN:
+        raise click.UsageError(f"{output}: expected a name in {', '.join(_WRITTEN)}")
+    labels = _labels(labels_file) if labels_file is not None else {}
     chosen = Pixels(pixels) if pixels else None
     if path is None:
         answered = run_on_server(address, name, files, chosen, best)
     else:
         answered = run_here(single_source(path), files, chosen)
-    if labels_file is not None:
-        lines = labels_file.read_text(encoding="utf-8").splitlines()
-        answered.labels.update(enumerate(lines))
+    answered.labels.update(labels)
     if output is not None:
-        _write(answered, files, output, threshold)
+        try:
+            _write(answered, files, output, threshold, best)
+        except OSError as error:
+            raise GluonserveError(f"{output}: cannot be written: {error.strerror}") from error
     if as_json:
-        rendering.print_json(_plain(answered))
+        rendering.print_json(_plain(answered, best))
     else:
         _print(answered, files, best, threshold)
 
@@ -99,6 +119,13 @@ def _split(arguments: Sequence[str], *, with_name: bool) -> tuple[str, list[Path
         if not file.is_file():
             raise click.UsageError(f"{file}: no such file")
     return arguments[0], files
+
+
+def _labels(file: Path) -> dict[int, str]:
+    try:
+        return dict(enumerate(file.read_text(encoding="utf-8").splitlines()))
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.UsageError(f"{file}: cannot be read: {error}") from error
 
 
 def _print(answered: Answered, files: Sequence[Path], best: int, threshold: float) -> None:
@@ -145,24 +172,25 @@ def _row_name(row: int, pictures: Sequence[str]) -> str:
     return pictures[row] if row < len(pictures) else str(row)
 
 
-def _write(answered: Answered, files: Sequence[Path], target: Path, threshold: float) -> None:
-    if target.suffix == ".npz":
+def _write(
+    answered: Answered, files: Sequence[Path], target: Path, threshold: float, best: int
+) -> None:
+    if target.suffix.lower() == ".npz":
         np.savez(target, allow_pickle=False, **answered.outputs)
-    elif target.suffix == ".json":
-        target.write_text(json.dumps(_plain(answered)))
+    elif target.suffix.lower() == ".json":
+        target.write_text(rendering.json_text(_plain(answered, best)), encoding="utf-8")
     else:
         picture = next((file for file in files if file.suffix.lower() in SUFFIXES), None)
         boxes = next((one for one in answered.outputs.values() if is_detection_output(one)), None)
         if picture is None or boxes is None:
-            raise click.UsageError(
-                f"{target}: there is no picture, or nothing was detected to draw"
-            )
+            what = "detections" if boxes is None else "picture among the files"
+            raise click.UsageError(f"{target}: nothing to draw: there is no {what}")
         draw_detections(picture, detections(boxes[0], threshold), answered.labels, target)
 
 
-def _plain(answered: Answered) -> dict[str, Any]:
+def _plain(answered: Answered, best: int) -> dict[str, Any]:
     classes = {
-        name: [[asdict(one) for one in row] for row in top(output, answered.labels, 5)]
+        name: [[asdict(one) for one in row] for row in top(output, answered.labels, best)]
         for name, output in answered.outputs.items()
         if is_classification(output)
     }

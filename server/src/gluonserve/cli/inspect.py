@@ -39,7 +39,7 @@ def command(ctx: click.Context, path: Path, model_name: str | None, *, as_json: 
 
 def _print(report: Report) -> None:
     out = rendering.console()
-    out.rule(f"[bold]{report.name}[/] version {report.version or '?'}", align="left")
+    out.rule(rendering.plain(f"{report.name} version {report.version or '?'}"), align="left")
     out.print(rendering.table("", ["", ""], _facts(report), headless=True))
     if report.inputs or report.outputs:
         columns = ["tensor", "name", "type", "shape", "batch axis", "also takes"]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gluonserve.cli import rendering
+from gluonserve.cli.numbers import POSITIVE
 from gluonserve.verification import mxnet_installed, verify_all
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     "--live/--no-live", default=None, help="Compare with live MXNet; where installed, by default."
 )
 @click.option(
-    "--tolerance", type=float, help="Largest relative L2 error, instead of the models' own."
+    "--tolerance", type=POSITIVE, help="Largest relative L2 error, instead of the models' own."
 )
 @click.option(
     "--trace",
@@ -74,6 +75,8 @@ def command(
 
 
 def _row(one: Comparison) -> list[str]:
+    if not one.compared:
+        return [one.model, str(one.version), *[""] * 6, f"FAILED: {one.note}"]
     allowed = "shown only" if one.tolerance is None else f"{one.tolerance:.0e}"
     verdict = ("ok" if one.passed else "DIFFERS") + (f": {one.note}" if one.note else "")
     figures = [f"{one.relative:.2e}", f"{one.largest:.2e}", allowed]
