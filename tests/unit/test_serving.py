@@ -173,7 +173,9 @@ class TestStop:
 
 
 class TestSignals:
-    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda one: one.name)
+    @pytest.mark.parametrize(
+        "number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=lambda one: one.name
+    )
     async def test_one_drains_and_handlers_come_back(self, tmp_path, number) -> None:
         before = signal.getsignal(number)
         lines: list[str] = []
@@ -225,6 +227,22 @@ class TestSignals:
             load.executors["model"].open_gate()
 
         run_manually(scenario)
+
+    async def test_hang_up_stays_ignored_under_nohup(self, tmp_path) -> None:
+        before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        lines: list[str] = []
+        server = Server(settings(export(tmp_path)), load=FakeLoad())
+        serving = asyncio.create_task(serve(server, lines.append))
+        await until(lambda: bool(lines))
+
+        try:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+            assert server.dataplane.ready()
+        finally:
+            signal.signal(signal.SIGHUP, before)
+            os.kill(os.getpid(), signal.SIGTERM)
+            await asyncio.wait_for(serving, 20)
 
     async def test_while_loading_is_heard(self, tmp_path) -> None:
         gate, lines = threading.Event(), []

@@ -43,7 +43,11 @@ log = get_logger(__name__)
 
 _CROSSING_SECONDS = 0.25
 """How long refusals are still answered: gRPC would cancel what crosses its closing on the wire."""
-_PAUSES_S: Mapping[signal.Signals, float] = {signal.SIGINT: 0.25, signal.SIGTERM: 3.0}
+_PAUSES_S: Mapping[signal.Signals, float] = {
+    signal.SIGINT: 0.25,
+    signal.SIGTERM: 3.0,
+    signal.SIGHUP: 3.0,
+}
 """What we listen for, and how long after the first one another is no echo of it."""
 
 
@@ -174,7 +178,7 @@ class Server:
 
 
 def run(settings: ServerSettings, *, announce: Callable[[str], None] = print) -> None:
-    """Serve until SIGTERM or SIGINT; ``announce`` gets the table of models and the ready line.
+    """Serve until SIGTERM, SIGINT or SIGHUP; ``announce`` gets the table of models and the ready line.
 
     An orderly end is no failure: it returns, and the process may end with 0.
 
@@ -228,9 +232,9 @@ async def _stop(server: Server, signals: _Signals) -> None:
 
 
 class _Signals:
-    """SIGINT and SIGTERM as something to wait for; in another than the main thread, nothing.
+    """SIGINT, SIGTERM and SIGHUP as something to wait for; in another than the main thread, none.
 
-    The handlers that were there come back at the end.
+    The handlers that were there come back at the end. Under nohup SIGHUP stays ignored.
     """
 
     def __init__(self) -> None:
@@ -241,7 +245,10 @@ class _Signals:
         if threading.current_thread() is threading.main_thread():
             loop = asyncio.get_running_loop()
             for number in _PAUSES_S:
-                self._before[number] = signal.getsignal(number)
+                before = signal.getsignal(number)
+                if number is signal.SIGHUP and before is signal.SIG_IGN:
+                    continue
+                self._before[number] = before
                 loop.add_signal_handler(number, self._came.put_nowait, number)
         return self
 

@@ -51,8 +51,8 @@ def command(ctx: click.Context, /, path: Path | None, config: Path | None, **fla
     """Serve PATH: a repository of models, one model's directory, or a -symbol.json file.
 
     PATH is `models` unless it is given here, in a variable or in the file. Flag beats variable
-    beats file beats default. SIGTERM and Ctrl-C finish what is under way;
-    a second Ctrl-C, or a second SIGTERM seconds later, stops at once.
+    beats file beats default. SIGTERM, SIGHUP and Ctrl-C finish what is under way;
+    a second Ctrl-C, or a second of the others seconds later, stops at once.
     """
     given = {name: value for name, value in flags.items() if value is not None}
     settings = read_server_settings(given | ({_PATH: path} if path else {}), file=config)
