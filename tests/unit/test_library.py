@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import copy
 import doctest
 import importlib.metadata
+import pickle
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +20,13 @@ import pytest
 
 import gluonserve
 from gluonserve import library
-from gluonserve.errors import BackendUnavailable, InvalidConfig, InvalidModel, InvalidRequest
+from gluonserve.errors import (
+    BackendUnavailable,
+    ExecutionFailed,
+    InvalidConfig,
+    InvalidModel,
+    InvalidRequest,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -173,3 +183,62 @@ def test_close_is_idempotent(network: exported.Network, tmp_path: Path) -> None:
 
     model.close()
     model.close()
+
+
+def test_arrays_without_names_are_refused_with_the_names(model: library.Model) -> None:
+    with pytest.raises(InvalidRequest, match=r"by the names of the inputs \('data'\), got ndarray"):
+        model(np.zeros((1, 8, 6, 4)))
+
+
+@pytest.mark.filterwarnings("error")
+def test_complex_numbers_are_refused(model: library.Model) -> None:
+    with pytest.raises(InvalidRequest, match="'data': complex numbers"):
+        model(data=np.zeros((1, 8, 6, 4), complex))
+
+
+def test_parameters_beside_a_directory_are_not_left_out(tmp_path: Path) -> None:
+    exported.convolution().export(tmp_path)
+
+    with pytest.raises(InvalidConfig, match="params goes with a symbol file"):
+        gluonserve.load(tmp_path, "other.params")
+
+
+def test_stated_facts_are_pairs(network: exported.Network, tmp_path: Path) -> None:
+    with pytest.raises(InvalidConfig, match=r"inputs\['data'\] should be \(data type, shape\)"):
+        gluonserve.load(*network.export(tmp_path), inputs={"data": "FP32"})
+
+
+@pytest.mark.parametrize("take", [pickle.dumps, copy.copy, copy.deepcopy])
+def test_copies_are_refused_in_words(model: library.Model, take) -> None:
+    with pytest.raises(TypeError, match="holds an engine and cannot be pickled; load it anew"):
+        take(model)
+
+
+def test_says_what_it_is(model: library.Model) -> None:
+    assert repr(model).startswith("<Model net: data: FP32 [-1, 8, -1, -1] -> pool_output: FP32 [")
+
+
+def test_threads_and_event_loops_share_one_model(
+    model: library.Model, network: exported.Network
+) -> None:
+    batches = [network.draw(1 + at % 5) for at in range(40)]
+
+    async def concurrently() -> list[dict[str, np.ndarray]]:
+        return await asyncio.gather(*(asyncio.to_thread(model, batch) for batch in batches))
+
+    for batch, answer in zip(batches, asyncio.run(concurrently()), strict=True):
+        (right,) = network.compute(**batch)
+        np.testing.assert_allclose(answer["pool_output"], right, rtol=1e-4, atol=1e-5)
+
+
+def test_after_close_calls_fail_in_words(model: library.Model, network: exported.Network) -> None:
+    model.close()
+
+    with pytest.raises(ExecutionFailed, match="closed"):
+        model(network.draw(1))
+
+
+def test_forgotten_model_is_freed(network: exported.Network, tmp_path: Path) -> None:
+    forgotten = weakref.ref(gluonserve.load(*network.export(tmp_path)))
+
+    assert forgotten() is None

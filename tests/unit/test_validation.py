@@ -63,7 +63,8 @@ class TestUnfittingInputs:
     @pytest.mark.parametrize(
         ("inputs", "told"),
         [
-            ({}, r"missing input 'image' of model 'net'; it takes 'image'"),
+            ({}, r"missing input 'image' of model 'net'; it takes 'image', got none"),
+            ({"imago": images()}, r"missing input 'image' .*it takes 'image', got 'imago'"),
             ({"image": images(), "x": images()}, r"unexpected input 'x' .*it takes 'image'"),
             (
                 {"image": np.zeros((2, 3, 8), np.float32)},
@@ -78,7 +79,7 @@ class TestUnfittingInputs:
                 r"datatype for input 'image' .*expected FP32 or INT64 or FP64, got FP16",
             ),
         ],
-        ids=["missing", "unexpected", "rank", "dimension", "datatype"],
+        ids=["missing", "misspelt", "unexpected", "rank", "dimension", "datatype"],
     )
     def test_are_refused_with_what_was_expected(self, inputs, told) -> None:
         with pytest.raises(InvalidRequest, match=told):

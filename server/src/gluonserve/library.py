@@ -10,13 +10,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from gluonserve.config import ModelSettings, overridden
-from gluonserve.errors import InvalidRequest
+from gluonserve.errors import InvalidConfig, InvalidRequest
 from gluonserve.loader.importing import PLAIN_ONNX
 from gluonserve.loader.params import Params
 from gluonserve.repository.layout import SYMBOL, ModelSource
@@ -26,9 +27,9 @@ from gluonserve.sources import single_source
 from gluonserve.validation import InputCheck
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from types import TracebackType
-    from typing import Self
+    from typing import Never, Self
 
     from numpy.typing import ArrayLike
 
@@ -64,12 +65,13 @@ def load(
         BackendUnavailable: the executor, its device or precision is not there; says how to get it.
     """
     place = Path(path)
+    if params is not None and place.is_dir():
+        raise InvalidConfig(f"load(): params goes with a symbol file, and {place} is a directory")
     source = single_source(place) if place.is_dir() else _export(place, params)
     table = {"executor": executor, "device": device, "precision": precision}
     chosen: dict[str, Any] = {key: value for key, value in table.items() if value is not None}
     chosen["inputs"] = [
-        {"name": name, **({"datatype": dtype} if dtype else {}), **_shape(shape)}
-        for name, (dtype, shape) in (inputs or {}).items()
+        {"name": name, **_stated(name, facts)} for name, facts in (inputs or {}).items()
     ]
     return Model(source, overridden(source.settings, chosen, "load()"))
 
@@ -98,6 +100,11 @@ class Model:
             InvalidRequest: naming the input, what was expected and what came.
             ExecutionFailed: the engine failed; its own error is the cause.
         """
+        if not isinstance(inputs, Mapping | None):
+            names = ", ".join(map(repr, self._dtypes))
+            raise InvalidRequest(
+                f"expected arrays by the names of the inputs ({names}), got {type(inputs).__name__}"
+            )
         given = {**(inputs or {}), **arrays}
         _, complete = self._checked({name: self._converted(name, v) for name, v in given.items()})
         executor = self._opened.executor
@@ -109,6 +116,17 @@ class Model:
             return {name: output.copy() for name, output in lease.outputs.items()}
         finally:
             lease.release()
+
+    def __repr__(self) -> str:
+        inputs, outputs = (
+            ", ".join(f"{spec.name}: {spec.dtype.value} {list(spec.shape)}" for spec in specs)
+            for specs in (self.signature.inputs, self.signature.outputs)
+        )
+        return f"<Model {self._source.name}: {inputs} -> {outputs}>"
+
+    def __reduce__(self) -> Never:
+        """Refuse to be pickled or copied, in words."""
+        raise TypeError("a loaded model holds an engine and cannot be pickled; load it anew")
 
     def __enter__(self) -> Self:
         return self
@@ -160,7 +178,10 @@ class Model:
 
     def _converted(self, name: str, value: ArrayLike) -> np.ndarray:
         try:
-            return np.asarray(value).astype(self._dtypes.get(name), copy=False)
+            array = np.asarray(value)
+            if array.dtype.kind == "c":
+                raise InvalidRequest(f"input {name!r}: complex numbers have no place in a network")
+            return array.astype(self._dtypes.get(name), copy=False)
         except (TypeError, ValueError) as error:
             raise InvalidRequest(f"input {name!r}: not an array of numbers: {error}") from error
 
@@ -176,8 +197,13 @@ def _export(symbol: Path, params: str | Path | None) -> ModelSource:
     )
 
 
-def _shape(shape: Sequence[int] | None) -> dict[str, Any]:
-    return {} if shape is None else {"shape": list(shape)}
+def _stated(name: str, facts: InputFacts) -> dict[str, Any]:
+    """What is stated of an input, as a settings file would hold it."""
+    if not isinstance(facts, tuple | list) or len(facts) != 2:
+        raise InvalidConfig(f"load(): inputs[{name!r}] should be (data type, shape), not {facts!r}")
+    dtype, shape = facts
+    table: dict[str, Any] = {} if dtype is None else {"datatype": dtype}
+    return table if shape is None else {**table, "shape": list(shape)}
 
 
 def _close(imported: Imported) -> None:

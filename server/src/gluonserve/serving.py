@@ -178,7 +178,7 @@ class Server:
 
 
 def run(settings: ServerSettings, *, announce: Callable[[str], None] = print) -> None:
-    """Serve until SIGTERM, SIGINT or SIGHUP; ``announce`` gets the table of models and the ready line.
+    """Serve until SIGTERM, SIGINT or SIGHUP; ``announce`` gets models' lines and the ready line.
 
     An orderly end is no failure: it returns, and the process may end with 0.
 

@@ -97,8 +97,8 @@ class InputCheck:
         missing = [name for name, _ in self._rules if name in self._required - inputs.keys()]
         if missing:
             raise InvalidRequest(
-                f"missing input {_quoted(missing)} of model {self._model!r}; "
-                f"it takes {_quoted([name for name, _ in self._rules])}"
+                f"missing input {_quoted(missing)} of model {self._model!r}; it takes "
+                f"{_quoted([name for name, _ in self._rules])}, got {_quoted([*inputs]) or 'none'}"
             )
         unexpected = sorted(inputs.keys() - self._names)
         if unexpected:
