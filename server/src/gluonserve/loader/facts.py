@@ -157,6 +157,7 @@ def _settled(
             {name: (fact.dtype, current[name]) for name, fact in known.items()},
             PLAIN_ONNX,
             learned,
+            sketch=True,
         )
         if _merge(learned, built.build.learned, symbols):
             continue

@@ -37,10 +37,15 @@ class Plan:
         inputs: Mapping[str, tuple[DType, Shape]],
         target: Target,
         learned: Mapping[str, Dim] = MappingProxyType({}),
+        *,
+        sketch: bool = False,
     ) -> Built:
-        """One pass over the graph; ``learned`` is what earlier passes fixed of its holes."""
+        """One pass over the graph; ``learned`` is what earlier passes fixed of its holes.
+
+        Of a ``sketch`` only types and shapes hold.
+        """
         known = {name: dim for name, dim in learned.items() if name.startswith(HOLE)}
-        build = Build(target, self.graph.np_shape, inline=self._inline, known=known)
+        build = Build(target, self.graph.np_shape, sketch, inline=self._inline, known=known)
         op = Emit(build)
         feeds = {name: _input(build, op, name, *kind) for name, kind in inputs.items()}
         constants: dict[str, Value] = {}

@@ -44,6 +44,8 @@ class Scope:
     parent: Scope | None = None
     nodes: list[NodeProto] = field(default_factory=list)
     lengths: dict[Dim, Value] = field(default_factory=dict)
+    makes_nan: bool = False
+    """Whether stored statistics that lowerings have met make NaN of whatever comes."""
 
     @property
     def depth(self) -> int:
@@ -62,6 +64,8 @@ class Build:
 
     target: Target
     np_shape: bool = False
+    sketch: bool = False
+    """Whether only types and shapes are wanted, so that no weights need be computed."""
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
     """Every constant by its value's name; only those that nodes read become initializers."""
     used: dict[str, None] = field(default_factory=dict)

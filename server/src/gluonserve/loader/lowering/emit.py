@@ -62,6 +62,11 @@ class Emit:
         return self._build.np_shape
 
     @property
+    def sketching(self) -> bool:
+        """Whether only types and shapes are wanted: weights may be any of the right ones."""
+        return self._build.sketch
+
+    @property
     def mxnet_node(self) -> Node:
         """The MXNet node being lowered (its subgraphs, its text attributes, its name)."""
         if self._build.node is None:

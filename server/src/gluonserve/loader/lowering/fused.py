@@ -87,7 +87,7 @@ def fused_convolution(
     kernel, offset = _floats(weight, bias)
     if with_bn:
         norm = _attributes(nodes, "BatchNorm")
-        kernel, offset = _normalised(kernel, offset, [next(given) for _ in range(4)], norm)
+        kernel, offset = _normalised(op, kernel, offset, [next(given) for _ in range(4)], norm)
     added = next(given) if with_sum else None
     step = unit(op, data.dtype, next(given), next(given))
     summand = None
@@ -126,7 +126,7 @@ class _Convolution:
         outer: Node | None,
     ) -> tuple[Value, Value, Value]:
         """In 8 bits, activations and sum before the one rounding."""
-        weights = weighing.per_channel(self.kernel, self.offset, self.step)
+        weights = weighing.per_channel(op, self.kernel, self.offset, self.step)
         kernel = _dequantized_weights(op, weights)
         bias = None
         if self.offset is not None:
@@ -144,7 +144,7 @@ class _Convolution:
         self, op: Emit, inner: Node | None, summand: _Summand | None, outer: Node | None
     ) -> tuple[Value, Value, Value]:
         """In 32 bits, without any rounding but the bias's."""
-        weights = weighing.together(self.kernel)
+        weights = weighing.together(op, self.kernel)
         total = op.ConvInteger(self.data, op.const(weights.steps), **self._windows())
         if self.offset is not None:
             bias = weighing.bias_steps(op, self.offset, weights, self.step)
@@ -197,7 +197,7 @@ def fused_fully_connected(
     step = unit(op, data.dtype, ranges[0], ranges[1])
     if channel_wise_quantize:
         matrix, offset = _floats(weight, bias)
-        weights = weighing.per_channel(matrix, offset, step)
+        weights = weighing.per_channel(op, matrix, offset, step)
         steps = None if offset is None else weighing.bias_steps(op, offset, weights, step)
     else:
         weights, steps = _stored(op, weight, bias, ranges[2:], step)
@@ -261,15 +261,21 @@ def _stored(
 
 
 def _floats(weight: Value, bias: Value | None) -> tuple[np.ndarray, np.ndarray | None]:
-    kernel = weighing.constant(weight, "weights").astype(np.float32)
+    kernel = weighing.constant(weight, "weights").astype(np.float32, copy=False)
     return kernel, None if bias is None else weighing.constant(bias, "biases").astype(np.float32)
 
 
 def _normalised(
-    kernel: np.ndarray, bias: np.ndarray | None, stored: Sequence[Value], norm: dict[str, Any]
+    op: Emit,
+    kernel: np.ndarray,
+    bias: np.ndarray | None,
+    stored: Sequence[Value],
+    norm: dict[str, Any],
 ) -> tuple[np.ndarray, np.ndarray]:
     """Weights and bias that normalise as well."""
     gamma, beta, mean, var = (weighing.constant(value, "statistics") for value in stored)
+    if op.sketching:
+        return kernel, beta.astype(np.float32)
     if norm.get("fix_gamma", True):
         gamma = np.ones_like(beta)
     factor = (gamma / np.sqrt(var.astype(np.float64) + norm.get("eps", 1e-3))).astype(np.float32)

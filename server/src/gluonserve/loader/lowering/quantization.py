@@ -38,10 +38,19 @@ def span(op: Emit, low: Value, high: Value) -> Value:
 
 def unit(op: Emit, kind: DType, low: Value, high: Value) -> Value:
     """What one step is worth, a scalar; a constant where the range is known."""
+    if low.constant is not None and high.constant is not None:
+        return op.const(_known_unit(kind, low.constant, high.constant))
     magnitude = span(op, low, high)
     step = op.Div(magnitude, LEVELS[kind])
     step = op.Where(op.Equal(magnitude, 0.0), op.scalar(SMALLEST_UNIT, DType.FP32), step)
     return op.Squeeze(step, [0])
+
+
+def _known_unit(kind: DType, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """The same of numbers: int8 networks have thousands, and folding node by node takes long."""
+    magnitude = np.maximum(np.abs(low.reshape(())), np.abs(high.reshape(())))
+    step = magnitude / magnitude.dtype.type(LEVELS[kind])
+    return np.asarray(step if magnitude else magnitude.dtype.type(SMALLEST_UNIT))
 
 
 def known(op: Emit, number: float) -> Value:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 _TOP = LEVELS[DType.INT8]
 _BIAS_TOP = 2.0**30
 """MXNet keeps biases below half of what 32 bits hold."""
+_SLICE = 1 << 16
+"""So many weights are quantised at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +48,13 @@ def constant(value: Value, what: str) -> np.ndarray:
     return value.constant
 
 
-def per_channel(weight: np.ndarray, bias: np.ndarray | None, data_unit: Value) -> Weights:
+def per_channel(op: Emit, weight: np.ndarray, bias: np.ndarray | None, data_unit: Value) -> Weights:
     """Each channel by its own largest magnitude, held so that the bias fits into 32 bits."""
-    rows = weight.reshape(len(weight), -1).astype(np.float32)
-    scales = _scales(np.abs(rows).max(axis=1, initial=0))
+    if op.sketching:
+        return _sketched(weight, len(weight))
+    rows = weight.reshape(len(weight), -1)
+    top, bottom = rows.max(axis=1, initial=0), rows.min(axis=1, initial=0)
+    scales = _scales(np.maximum(top, -bottom).astype(np.float32))
     if bias is not None and data_unit.constant is not None:
         magnitudes = np.abs(bias.astype(np.float32))
         with np.errstate(divide="ignore"):
@@ -58,9 +63,12 @@ def per_channel(weight: np.ndarray, bias: np.ndarray | None, data_unit: Value) -
     return _stepped(weight, scales)
 
 
-def together(weight: np.ndarray) -> Weights:
+def together(op: Emit, weight: np.ndarray) -> Weights:
     """All channels by the largest magnitude of any."""
-    return _stepped(weight, _scales(np.abs(weight.astype(np.float32)).max(initial=0).reshape(1)))
+    if op.sketching:
+        return _sketched(weight, 1)
+    top = np.maximum(weight.max(initial=0), -weight.min(initial=0))
+    return _stepped(weight, _scales(np.array([top], np.float32)))
 
 
 def bias_steps(op: Emit, bias: np.ndarray, weights: Weights, data_unit: Value) -> Value:
@@ -94,9 +102,22 @@ def stored_bias(
     return _away(bias.astype(np.float32) * factor).astype(np.int32), weights
 
 
+def _sketched(weight: np.ndarray, units: int) -> Weights:
+    """Of the right shapes and types, where only those are wanted."""
+    steps = np.broadcast_to(np.int8(1), weight.shape)
+    return Weights(steps, np.ones(units, np.float32), -1.0, 1.0)
+
+
 def _stepped(weight: np.ndarray, scales: np.ndarray) -> Weights:
-    wide = scales.reshape(-1, *(1,) * (weight.ndim - 1))
-    steps = np.clip(np.rint(weight.astype(np.float32) * wide), -128, 127).astype(np.int8)
+    """In slices: what they leave behind stays small beside the weights."""
+    steps = np.empty(weight.shape, np.int8)
+    wide = np.broadcast_to(scales, len(weight)).reshape(-1, *(1,) * (weight.ndim - 1))
+    count = max(1, _SLICE * len(weight) // max(1, weight.size))
+    for first in range(0, len(weight), count):
+        part = slice(first, first + count)
+        scaled = weight[part].astype(np.float32) * wide[part]
+        np.rint(scaled, out=scaled)
+        steps[part] = np.clip(scaled, -128, 127, out=scaled).astype(np.int8)
     units = (np.float32(1) / scales).astype(np.float32)
     return Weights(steps, units, float(weight.min(initial=0)), float(weight.max(initial=0)))
 
