@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from tests.zoo_detections import NOISY, compared, detects, relative
+from tests.zoo_nodes import FILE as NODES
+from tests.zoo_nodes import judged
 
 import gluonserve
 from gluonserve.errors import GluonserveError, InvalidConfig
@@ -21,10 +24,10 @@ if TYPE_CHECKING:
     from gluonserve.library import Model
 
 MB = 1 << 20
-NOISY = 1e-2
-BEST = 1000
-ENOUGH = 0.99
-"""The share of detections that match in a network whose noise says nothing of its boxes."""
+STEPWISE = "stepwise.npz"
+"""What MXNet's nodes answer, run one by one."""
+REIMPORTED = "reimported.npz"
+"""What MXNet's import of an export answers, where the recorded answers are of another graph."""
 
 
 def main() -> None:
@@ -50,14 +53,20 @@ def measure(folder: Path, mode: str, meta: dict[str, Any], result: dict[str, Any
         arrays = {name: stored[name] for name in stored.files}
     inputs = {n.removeprefix("in:"): a for n, a in arrays.items() if n.startswith("in:")}
     count = sum(name.startswith("out:") for name in arrays)
-    wanted = [arrays[f"out:{at}"] for at in range(count)]
+    oracle = arrays
+    if (folder / REIMPORTED).exists():
+        result["oracle"] = "MXNet's import of the export"
+        with np.load(folder / REIMPORTED) as stored:
+            oracle = {name: stored[name] for name in stored.files}
+    wanted = [oracle[f"out:{at}"] for at in range(count)]
     inputs = {name: array for name, array in inputs.items() if name in meta["symbol_inputs"]}
     symbol, params = (folder / f"{folder.name}{end}" for end in ("-symbol.json", "-0000.params"))
     stored_params = params if params.exists() else None
     result["param_mb"] = round(params.stat().st_size / MB, 1) if stored_params else 0.0
-    before, begun = _peak(), time.perf_counter()
+    before, begun, busy = _peak(), time.perf_counter(), time.process_time()
     shapes, result["shapes"] = _stated(symbol, stored_params, inputs)
     result["import_s"] = round(time.perf_counter() - begun, 2)
+    result["import_cpu_s"] = round(time.process_time() - busy, 2)
     result["import_mb"] = round(_peak() - before, 1)
     begun = time.perf_counter()
     given = {name: (DType.of(inputs[name].dtype), shape) for name, shape in shapes.items()}
@@ -67,7 +76,7 @@ def measure(folder: Path, mode: str, meta: dict[str, Any], result: dict[str, Any
         result["why"] = model.executor.description["why"][:200]
         answers = list(_answers(model, inputs))
     result["peak_mb"] = round(_peak() - before, 1)
-    _judge(folder.name, meta, answers, wanted, result)
+    _judge(folder, mode, meta, (answers, wanted), result)
 
 
 def _stated(
@@ -100,97 +109,71 @@ def _answers(model: Model, inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
 
 
 def _judge(
-    name: str,
+    folder: Path,
+    mode: str,
     meta: dict[str, Any],
-    answers: list[np.ndarray],
-    wanted: list[np.ndarray],
+    sides: tuple[list[np.ndarray], list[np.ndarray]],
     result: dict[str, Any],
 ) -> None:
-    """Every output by itself, against what noise allows."""
-    result["errors"], problems = [], []
-    if len(answers) != len(wanted):
-        problems.append(f"{len(answers)} outputs, not {len(wanted)}")
-    noises = meta.get("noise") or [0.0] * len(wanted)
-    noisy = any(not isinstance(noise, float) or noise > NOISY for noise in noises)
-    result["noisy"] = noisy
-    half = name.startswith(("fp16_", "amp_"))
-    for at, (got, want) in enumerate(zip(answers, wanted, strict=False)):
+    """Every output by itself, against what noise allows.
+
+    Noise above 1e-2 says nothing of the answers: then a detector's detections are matched, and of
+    another network every node is compared.
+    """
+    answers, wanted = sides
+    noises = [one if isinstance(one, float) else np.inf for one in meta.get("noise") or []]
+    noises += [0.0] * (len(wanted) - len(noises))
+    result["noisy"] = any(noise > NOISY for noise in noises)
+    result["errors"], problems = [], {}
+    half = folder.name.startswith(("fp16_", "amp_"))
+    for at, (got, want, noise) in enumerate(zip(answers, wanted, noises, strict=False)):
         error = relative(got, want)
-        noise = noises[at] if at < len(noises) and isinstance(noises[at], float) else 0.0
-        allowed = 1e-2 if half else max(1e-4, min(1e-2, 3 * noise))
         result["errors"].append(min(error, 1e30))
-        if error > allowed:
-            problems.append(
+        allowed = 1e-2 if half else max(1e-4, min(1e-2, 3 * noise))
+        if not error <= allowed:
+            problems[at] = (
                 f"output {at} {list(got.shape)}: {error:.2g} over {allowed:.1g} (noise {noise:.1g})"
             )
-    if problems and _detects(meta, wanted) and len(answers) == len(wanted):
-        share = matched(answers, wanted)
-        result["matched"] = round(share, 4)
-        problems = [f"{share:.2%} of the detections have a match", *problems]
-        if share >= (ENOUGH if noisy else 1.0) and _others_agree(result["errors"][3:]):
-            problems = []
+    if len(answers) != len(wanted):
+        problems[-1] = f"{len(answers)} outputs, not {len(wanted)}"
+    elif problems and result["noisy"] and not half:
+        if detects(meta, wanted):
+            problems = _unmatched(folder, answers, wanted, result)
+        elif all(noises[at] > NOISY for at in problems):
+            problems = _differing(folder, mode, problems, result)
     result["outcome"] = "differ" if problems else "agree"
-    result["detail"] = "; ".join(problems)
+    result["detail"] = "; ".join(problems.values())
 
 
-def _detects(meta: dict[str, Any], wanted: list[np.ndarray]) -> bool:
-    """Whether the first outputs are classes, scores and boxes."""
-    shapes = [array.shape for array in wanted[:3]]
-    rows = shapes[0][:-1]
-    return str(meta.get("family", "")).startswith("det.") and shapes == [
-        (*rows, 1),
-        (*rows, 1),
-        (*rows, 4),
-    ]
+def _unmatched(
+    folder: Path, answers: list[np.ndarray], wanted: list[np.ndarray], result: dict[str, Any]
+) -> dict[int, str]:
+    """What differs once detections are matched, masks with the boxes that they belong to.
 
-
-def _others_agree(errors: list[float]) -> bool:
-    """What belongs to detections (masks) can only be compared where their order is the same."""
-    return all(error <= NOISY for error in errors)
-
-
-def matched(answers: list[np.ndarray], wanted: list[np.ndarray]) -> float:
-    """The share of detections with one of the same class, score and box on the other side.
-
-    Detections whose scores tie may come in any order; each matches one other at most. Of many,
-    MXNet's best thousand are looked for.
+    Where MXNet's nodes, one by one, do not give MXNet's recorded answers either, what it recorded
+    is of unwritten memory; then the answers of its nodes are what counts.
     """
-    (ids, scores, boxes), (ids_, scores_, boxes_) = (
-        [array.reshape(-1, array.shape[-1]).astype("f8") for array in side[:3]]
-        for side in (answers, wanted)
-    )
-    real, real_ = ids[:, 0] >= 0, ids_[:, 0] >= 0
-    ids, scores, boxes = ids[real, 0], scores[real, 0], boxes[real]
-    ids_, scores_, boxes_ = ids_[real_, 0], scores_[real_, 0], boxes_[real_]
-    if not len(ids) or not len(ids_):
-        return float(len(ids) == len(ids_))
-    free = np.ones(len(ids), bool)
-    best = range(min(len(ids_), BEST))
-    for at in best:
-        near = np.abs(boxes - boxes_[at]).max(axis=1)
-        alike = np.abs(scores - scores_[at]) <= 1e-4 + 1e-2 * abs(scores_[at])
-        allowed = 0.1 + 1e-3 * np.abs(boxes_[at]).max()
-        fits = free & (ids == ids_[at]) & alike & (near <= allowed)
-        if fits.any():
-            free[int(np.argmin(np.where(fits, near, np.inf)))] = False
-    found = len(ids) - int(free.sum())
-    return found / len(best) * min(len(ids), len(ids_)) / max(len(ids), len(ids_))
+    found = compared(answers, wanted)
+    if found.problems() and (folder / STEPWISE).exists():
+        with np.load(folder / STEPWISE) as stored:
+            stepwise = [stored[f"out:{at}"] for at in range(len(wanted))]
+        own = compared(wanted, stepwise)
+        if own.problems():
+            result["oracle"] = "MXNet's nodes one by one"
+            result["contradicted"] = "; ".join(own.problems().values())
+            found = compared(answers, stepwise)
+    result["matched"], result["paired"] = round(found.share, 4), list(found.others)
+    return found.problems()
 
 
-def relative(got: np.ndarray, want: np.ndarray) -> float:
-    """The L2 norm of the difference over that of what is wanted; infinite where shapes differ."""
-    if got.shape != want.shape:
-        return float("inf")
-    a, b = got.astype("f8"), want.astype("f8")
-    same = (a == b) | (np.isnan(a) & np.isnan(b))
-    if same.all():
-        return 0.0
-    finite = np.isfinite(a) & np.isfinite(b)
-    if not (same | finite).all():
-        return float("inf")
-    size = np.linalg.norm(np.where(finite, b, 0.0))
-    gap = np.linalg.norm(np.where(same, 0.0, np.where(finite, a, 0.0) - np.where(finite, b, 0.0)))
-    return float(gap / size) if size else float("inf")
+def _differing(
+    folder: Path, mode: str, problems: dict[int, str], result: dict[str, Any]
+) -> dict[int, str]:
+    """The nodes that differ where each is fed what MXNet fed it."""
+    if not (folder / NODES).exists():
+        return {**problems, -1: f"{NODES} is not recorded (tests.zoo_recorder)"}
+    result["nodes"] = judged(folder, mode)
+    return dict(enumerate(result["nodes"]["differing"]))
 
 
 def _peak() -> float:
