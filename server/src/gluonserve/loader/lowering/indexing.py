@@ -13,6 +13,8 @@ from gluonserve.loader.lowering.table import OpTable
 from gluonserve.tensors import DType
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from gluonserve.loader.attributes import Dims, OptDims
     from gluonserve.loader.lowering.dims import Dim
     from gluonserve.loader.lowering.emit import Emit
@@ -161,14 +163,17 @@ def one_hot(
 def slice_assign(
     op: Emit, lhs: Value, rhs: Value, *, begin: OptDims, end: OptDims, step: OptDims = ()
 ) -> Value:
-    """The left tensor with a slice replaced."""
-    chosen = _sliced_places(op, lhs, begin, end, step)
-    if not chosen.size:
+    """The left tensor with a slice replaced; axes that it takes whole may have any size."""
+    parts = _parts(lhs, begin, end, step)
+    mask = _mask(op, lhs, parts)
+    if not mask.any():
         return lhs
-    places = op.const(chosen)
-    values = op.reshape(rhs, (dims.product(rhs.shape),))
-    flat = op.reshape(lhs, (dims.product(lhs.shape),))
-    return op.reshape(op.ScatterElements(flat, places, values, axis=0), lhs.shape)
+    for axis, part in enumerate(parts):
+        if part != slice(None):
+            places = np.zeros(mask.shape[axis], np.int64)
+            places[part] = np.arange(places[part].size)
+            rhs = op.Gather(rhs, op.const(places), axis=axis)
+    return op.Where(op.const(mask), rhs, lhs)
 
 
 @OPS.lowers("_slice_assign_scalar")
@@ -176,15 +181,25 @@ def slice_assign_scalar(
     op: Emit, data: Value, *, scalar: float = 0.0, begin: OptDims, end: OptDims, step: OptDims = ()
 ) -> Value:
     """The tensor with a slice set to a number; axes that it takes whole may have any size."""
+    mask = _mask(op, data, _parts(data, begin, end, step))
+    return op.Where(op.const(mask), op.scalar(scalar, data.dtype), data)
+
+
+def _parts(data: Value, begin: OptDims, end: OptDims, step: OptDims) -> list[slice]:
+    """A slice for every axis."""
     parts = [slice(*part) for part in itertools.zip_longest(begin, end, step)]
-    parts += [slice(None)] * (data.rank - len(parts))
+    return parts + [slice(None)] * (data.rank - len(parts))
+
+
+def _mask(op: Emit, data: Value, parts: Sequence[slice]) -> np.ndarray:
+    """What the slices take, in one row for axes that they take whole."""
     shape = [
         1 if part == slice(None) else op.static(dim, "slice assignment")
         for part, dim in zip(parts, data.shape, strict=True)
     ]
     mask = np.zeros(shape, np.bool_)
     mask[tuple(parts)] = True
-    return op.Where(op.const(mask), op.scalar(scalar, data.dtype), data)
+    return mask
 
 
 def whole(op: Emit, indices: Value, size: Dim, mode: str) -> Value:
@@ -218,14 +233,3 @@ def _cut(op: Emit, data: Value, axis: int, begin: Dim, end: Dim) -> Value:
         reads_data=data.reads_data,
     )  # fmt: skip
     return sliced[0]
-
-
-def _sliced_places(
-    op: Emit, data: Value, begin: OptDims, end: OptDims, step: OptDims
-) -> np.ndarray:
-    """Positions of a slice in the flattened tensor."""
-    shape = [op.static(dim, "slice assignment") for dim in data.shape]
-    slices = tuple(
-        slice(begin[at], end[at], step[at] if at < len(step) else None) for at in range(len(begin))
-    )
-    return np.arange(int(np.prod(shape)), dtype=np.int64).reshape(shape)[slices].reshape(-1)
