@@ -66,8 +66,8 @@ exporter-test: .venv-mxnet/oracle.stamp .venv-mxnet-old/old.stamp ## the exporte
 	$(OLD)/python -m pytest tests/exporter -m mxnet $(ARGS)
 
 .PHONY: exporter-zoo
-exporter-zoo: .venv-mxnet/oracle.stamp ## all 34 networks of MXNet's model zoo through export_model and the server
-	$(ORACLE)/python -m pytest tests/exporter -m "mxnet and slow" $(ARGS)
+exporter-zoo: .venv/serve.stamp .venv-mxnet/oracle.stamp ## all 34 networks of MXNet's model zoo through export_model and `gluonserve serve`, compared over gRPC
+	$(ORACLE)/python -m pytest tests/exporter/test_model_zoo.py -m "mxnet or slow" $(ARGS)
 
 .PHONY: gpu-test
 gpu-test: ## executors on an NVIDIA GPU, and a small benchmark; says so where there is none

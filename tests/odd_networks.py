@@ -5,6 +5,8 @@ They import nothing of the server, and run on every MXNet that the exporter supp
 
 from __future__ import annotations
 
+import collections
+
 import mxnet as mx
 from mxnet import gluon, nd
 from mxnet.gluon import nn
@@ -473,3 +475,130 @@ class Nested(gluon.Block):
     def forward(self, pair, scale):
         first, second = pair
         return {"sum": first + second, "rest": [first * scale, (second - 1,)]}
+
+
+class CountsCalls(gluon.HybridBlock):
+    """A number that is another one at every call."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.calls = 0
+
+    def hybrid_forward(self, F, x):
+        self.calls += 1
+        return F.relu(x) * self.calls
+
+
+class Unseen(gluon.Block):
+    """Computes by a way that goes around the functions of nd."""
+
+    def forward(self, x):
+        doubled = mx.nd.CachedOp(mx.sym.var("x") * 2)
+        return doubled(x) + x
+
+
+class AllUnseen(gluon.Block):
+    """Nothing that it answers comes from functions of nd."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        with self.name_scope():
+            self.scale = self.params.get("scale", shape=(1, 4), init="ones")
+
+    def forward(self, x):
+        return self.scale.data() * 2
+
+
+class IgnoresInput(gluon.HybridBlock):
+    """One of its inputs changes nothing."""
+
+    def hybrid_forward(self, F, mask, x):
+        return F.relu(x)
+
+
+ELSEWHERE = nn.Dense(4, in_units=4)
+
+
+class CallsElsewhere(gluon.Block):
+    """Calls a Block that it does not hold, and which is hybridized."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        ELSEWHERE.initialize(force_reinit=True)
+        ELSEWHERE.hybridize()
+
+    def forward(self, x):
+        return ELSEWHERE(x) * 2
+
+
+class Layers:
+    """An object of the user's own that is no Block."""
+
+    def __init__(self):
+        self.first = nn.Dense(4, in_units=4)
+        self.others = collections.deque([nn.Dense(4, in_units=4)])
+        for block in (self.first, *self.others):
+            block.initialize()
+
+
+class InObject(gluon.HybridBlock):
+    """Blocks in an object, and in a deque in that."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.layers = Layers()
+
+    def hybrid_forward(self, F, x):
+        return self.layers.others[0](self.layers.first(x))
+
+
+class PicksByArrays(gluon.Block):
+    """Indexing by lists and arrays of numbers."""
+
+    def forward(self, x):
+        return x[:, [0, 2]], x[:, [3, 1]], x[:, nd.array([3, 0])], x[:, 1:][:, [[0, 1], [2, 0]]]
+
+
+class AssignsParts(gluon.Block):
+    """Arrays put into parts of others, and broadcasts to shapes taken from the input."""
+
+    def forward(self, x):
+        y = nd.zeros((x.shape[0], 8))
+        y[:, :4] = x
+        y[:, 5:] = x[:, :3]
+        means = x.mean(axis=1, keepdims=True)
+        return y + means.broadcast_to((x.shape[0], 8))
+
+
+class LoopsOverRows(gluon.Block):
+    """As many steps as there are rows."""
+
+    def forward(self, x):
+        return nd.stack(*[row * 2 for row in x], axis=0)
+
+
+class Masks(gluon.HybridBlock):
+    """The shape of its answer depends on values, and its graph does not."""
+
+    def hybrid_forward(self, F, x):
+        return F.contrib.boolean_mask(x, F.sum(x, axis=1) > 0)
+
+
+class ReadsRow(gluon.HybridBlock):
+    """What a Symbol answers with an IndexError."""
+
+    def hybrid_forward(self, F, x):
+        y = F.relu(x)
+        return y[1:3]
+
+
+def with_lambda():
+    net = nn.Sequential()
+    net.add(nn.Dense(4), nn.Lambda(lambda x: nd.relu(x) * 2))
+    return net
+
+
+def with_concurrent():
+    net = gluon.contrib.nn.Concurrent(axis=1)
+    net.add(nn.Dense(3), nn.Dense(2))
+    return net

@@ -23,11 +23,11 @@ PROGRAM = Path(sys.executable).with_name("gluonserve")
 class Served:
     """A server on free ports; ``ready`` is its line, ``table`` what came before."""
 
-    def __init__(self, path: Path, *flags: str) -> None:
+    def __init__(self, path: Path, *flags: str, program: Path = PROGRAM) -> None:
         ports = [f"--{name}-port=0" for name in ("http", "grpc", "metrics")]
         self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - open as long as the process
         self.process = subprocess.Popen(
-            [PROGRAM, "serve", path, "--host", "127.0.0.1", *ports, *flags],
+            [program, "serve", path, "--host", "127.0.0.1", *ports, *flags],
             stdout=subprocess.PIPE,
             stderr=self._log,
             text=True,

@@ -16,7 +16,7 @@ from mxnet.gluon import nn
 from mxnet.gluon.data.vision import transforms
 from toy_ssd_tutorial import ToySSD
 
-from gluonserve_export import ExportError, ExportRefused, export_model
+from gluonserve_export import ExportError, ExportRefused, NotProven, export_model
 
 pytestmark = pytest.mark.mxnet
 
@@ -84,6 +84,11 @@ NETWORKS = {
     "loop": (odd.FineLoop, (3, 2, 4), (3, 6, 4)),  # axis 0 is time
     "mixed_rows": (odd.MixesRows, (3, 4), (5, 4)),
     "shared": (odd.Shared, (3, 4), (5, 4)),
+    "elsewhere": (odd.CallsElsewhere, (3, 4), (5, 4)),
+    "in_object": (odd.InObject, (3, 4), (5, 4)),
+    "lambda": (odd.with_lambda, (3, 4), (5, 4)),
+    "picks": (odd.PicksByArrays, (3, 4), (5, 4)),
+    "assigns": (odd.AssignsParts, (3, 4), (5, 4)),
 }
 
 
@@ -209,6 +214,65 @@ def test_nested_inputs_and_outputs_are_flattened(tmp_path):
     answers = written(made.folder, dict(zip(["a", "b", "scale"], inputs)))
 
     assert_same(answers, arrays(odd.Nested()(inputs[:2], inputs[2])))
+
+
+def test_elsewhere_hybridized_blocks_stay_hybridized(tmp_path):
+    net = ready(odd.CallsElsewhere(), odd.rows(3, 4))
+
+    export_model(net, tmp_path / "m", odd.rows(3, 4))
+
+    assert odd.ELSEWHERE._active
+
+
+def test_input_that_changes_nothing_is_left_out(tmp_path):
+    made = export_model(odd.IgnoresInput(), tmp_path / "m", odd.rows(3, 1), odd.rows(3, 4))
+
+    assert [one.code for one in made.findings] == ["unused-input"]
+    assert [one.name for one in made.inputs] == ["data1"]
+    with served(tmp_path / "m") as model:
+        x = mx.nd.random.uniform(-1, 1, shape=(5, 4))
+        assert_same(model(data1=x.asnumpy()).values(), [np.maximum(x.asnumpy(), 0)])
+
+
+def test_shape_of_the_answer_may_depend_on_values(tmp_path):
+    net = ready(odd.Masks(), odd.rows(3, 4))
+
+    made = export_model(net, tmp_path / "m", odd.rows(3, 4))
+
+    x = mx.nd.array([[1, 1, 1, 1], [-1, -1, -1, -1], [2, 2, 2, 2], [-3, 0, 0, 0]])
+    assert [one.code for one in made.findings] == ["mixed-rows"]
+    with served(tmp_path / "m") as model:
+        assert_same(model(data=x.asnumpy()).values(), [x.asnumpy()[[0, 2]]])
+
+
+class TakesSampleOnly(gluon.Block):
+    """As if the graph held what the sample's values made."""
+
+    def forward(self, x):
+        return nd.broadcast_add(x, mx.nd.CachedOp(mx.sym.max(mx.sym.var("x")))(x))
+
+
+@pytest.mark.parametrize("fill", [0.0, 1.0, 0.5])
+def test_sample_of_one_value_is_no_proof(fill, tmp_path):
+    """Zeros to say a shape: what is drawn to compare must be other values."""
+    with pytest.raises(ExportRefused) as refused:
+        export_model(TakesSampleOnly(), tmp_path / "m", mx.nd.full((2, 4), fill))
+
+    assert [one.code for one in refused.value.findings] == ["not-proven"]
+
+
+def test_files_that_answer_otherwise_are_not_left_behind(tmp_path, monkeypatch):
+    """A disk, or MXNet, that gives back other parameters than it was given."""
+    net = ready(odd.Fine(), odd.rows(3, 4))
+    save = mx.nd.save
+    monkeypatch.setattr(
+        mx.nd, "save", lambda file, data: save(file, {k: one * 1.01 for k, one in data.items()})
+    )
+
+    with pytest.raises(NotProven, match="otherwise: values differ"):
+        export_model(net, tmp_path / "m", odd.rows(3, 4))
+
+    assert list((tmp_path / "m").iterdir()) == []
 
 
 def test_samples_hold_the_networks_own_answers(tmp_path):
@@ -367,7 +431,10 @@ REFUSED = {
     "value": (odd.CountsByValue, ((3, 4),), "value-read", "asscalar"),
     "state": (odd.KeepsState, ((3, 4),), "state-written", "count += 1"),
     "view": (odd.WritesView, ((3, 4),), "view-written", "first[:] = 0"),
-    "random": (odd.Random, ((3, 4),), "random", "two runs"),
+    "random": (odd.Random, ((3, 4),), "random", "nd.random.normal"),
+    "counter": (odd.CountsCalls, ((3, 4),), "random", "self.calls"),
+    "unseen": (odd.Unseen, ((3, 4),), "not-proven", "other values of the sample's shapes"),
+    "constant": (odd.AllUnseen, ((3, 4),), "constant", "the same for all inputs"),
     "custom": (odd.Custom, ((3, 4),), "custom-operator", "gluonserve_doubling"),
     "text": (odd.AnswersText, ((3, 4),), "not-arrays", "str"),
 }

@@ -12,7 +12,16 @@ ROOT = Path(__file__).resolve().parents[2]
 MODULES = sorted((ROOT / "exporter/src").rglob("*.py"))
 ALLOWED = {"mxnet", "numpy", "gluonserve_export"}
 STANDARD = {
-    *("__future__", "argparse", "ast", "contextlib", "ctypes", "dataclasses", "functools"),
+    *(
+        "__future__",
+        "argparse",
+        "ast",
+        "collections",
+        "contextlib",
+        "ctypes",
+        "dataclasses",
+        "functools",
+    ),
     *("importlib", "inspect", "itertools", "json", "linecache", "numbers", "operator", "os"),
     *("pathlib", "re", "shutil", "sys", "textwrap", "threading", "types", "typing"),
 }

@@ -44,6 +44,14 @@ def arrays_of(nested: Any) -> List[Any]:
     return [leaf for _, leaf in leaves(nested) if leaf is not None]
 
 
+def waited(nested: Any) -> Any:
+    """The same, its arrays computed: what fails there fails here, and not somewhere later."""
+    for array in arrays_of(nested):
+        if is_array(array):
+            array.wait_to_read()
+    return nested
+
+
 def regroup(nested: Any, replacements: Sequence[Any]) -> Any:
     """The same nesting around other leaves; None stays."""
     left = list(replacements)
@@ -84,8 +92,10 @@ def drawn(values: np.ndarray, shape: Sequence[int], random: np.random.RandomStat
     if not np.isfinite([low, high]).all():
         low, high = 0.0, 1.0
     whole = values.dtype.kind in "iu" or bool((values == np.round(values)).all())
-    if low == high and not whole:
-        low, high = low - 1, high + 1
+    if low == high and values.dtype.kind == "f":  # zeros or ones to say a shape; as indices alike
+        whole, high = False, low + 1
+    if low == high and values.dtype == np.uint8:
+        low, high = 0, 255
     if whole:
         return random.randint(int(low), int(high) + 1, size=tuple(shape)).astype(values.dtype)
     return random.uniform(low, high, size=tuple(shape)).astype(values.dtype)

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 from mxnet import gluon
 
 from gluonserve_export import networks
-from gluonserve_export.arrays import arrays_of, is_array, regroup
-from gluonserve_export.errors import NotProven
+from gluonserve_export.arrays import arrays_of, is_array, regroup, waited
 from gluonserve_export.findings import Finding
 from gluonserve_export.hybridizing import both_ways
 from gluonserve_export.operators import unsupported
-from gluonserve_export.recording import Stopped
-from gluonserve_export.sources import failing
+from gluonserve_export.recorded import Stopped
+from gluonserve_export.sources import failing, said
 from gluonserve_export.state import preserved
 from gluonserve_export.structure import examine
 from gluonserve_export.tracing import trace
@@ -98,22 +97,24 @@ def _running(
     """What running shows; of findings at the same line, the one that weighs more."""
     with preserved(net):
         try:
-            net(*copies(inputs))
+            waited(net(*copies(inputs)))
         except Exception as error:
             if any(finding.code == "uninitialised" for finding in known):
                 return []
-            text = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
-            return [Finding("forward-fails", "", text, failing(error))]
+            text = said(error)
+            name = type(error).__name__
+            what = text if text.startswith(name) else f"{name}: {text}"
+            return [Finding("forward-fails", "", what, failing(error))]
         hybrid = both_ways(net, copies(inputs))
         try:
             names = [f"data{at}" for at, _ in enumerate(arrays_of(list(inputs)))]
             traced = trace(net, copies(inputs), names, batch_axes=batch_axes)
         except Stopped as stopped:
             one = stopped.finding
+            if one.code == "random":  # no two answers are alike, on symbols or not
+                hybrid = [other for other in hybrid if other.code != "hybrid-differs"]
             others = [other for other in hybrid if other.where != one.where or one.where is None]
             return [*others, one]
-        except NotProven as error:
-            return [*hybrid, Finding("not-proven", "", str(error))]
         return [*hybrid, *of_trace(net, traced)]
 
 
@@ -129,7 +130,8 @@ def of_trace(net: gluon.Block, traced: Traced) -> List[Finding]:
     steps = {}
     if recorded is not None:
         steps = {recorded.graph.nodes[at]["name"]: one.path for at, one in recorded.steps.items()}
-    return [*traced.findings, *_unused(net, traced), *unsupported(net, traced.symbol, steps)]
+    met = [] if recorded is None else recorded.findings
+    return [*met, *traced.findings, *_unused(net, traced), *unsupported(net, traced.symbol, steps)]
 
 
 def _unused(net: gluon.Block, traced: Traced) -> List[Finding]:

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gluonserve_export import files, networks
-from gluonserve_export.arrays import arrays_of, is_array
+from gluonserve_export.arrays import arrays_of, is_array, waited
 from gluonserve_export.diagnosis import copies, of_trace
 from gluonserve_export.errors import ExportRefused
 from gluonserve_export.findings import Finding
 from gluonserve_export.preprocessing import Preprocessed
-from gluonserve_export.recording import Stopped
-from gluonserve_export.sources import failing
+from gluonserve_export.recorded import Stopped
+from gluonserve_export.sources import failing, said
 from gluonserve_export.state import preserved
 from gluonserve_export.structure import parameter_findings, state_of
 from gluonserve_export.tracing import trace
@@ -120,10 +120,9 @@ def _traced(
     empty = {one.name for one, _ in networks.parameters(net).values() if state_of(one)}
     with preserved(net):
         try:
-            net(*copies(inputs))
+            waited(net(*copies(inputs)))
         except Exception as error:
-            text = str(error).strip().splitlines() or [type(error).__name__]
-            own = Finding("forward-fails", "", text[0], failing(error))
+            own = Finding("forward-fails", "", said(error), failing(error))
             raise ExportRefused(broken or [own]) from error
         try:
             traced = trace(net, copies(inputs), names, batch_axes=batch_axes, free=free)
@@ -148,9 +147,11 @@ def _specs(
     traced: Traced, output_names: Optional[Sequence[str]]
 ) -> Tuple[List[Input], List[Output]]:
     axes: Sequence[Optional[Axis]] = traced.batch_axes or [None] * len(traced.names)
+    used = set(traced.symbol.list_inputs())
     inputs = [
         files.Input(name, sample, axis, traced.free.get(name, set()))
         for name, sample, axis in zip(traced.names, traced.inputs, axes)
+        if name in used
     ]
     found = traced.output_axes or [None] * len(traced.outputs)
     names = list(output_names or unique(traced.symbol.list_outputs()))

@@ -84,8 +84,9 @@ KINDS: Dict[str, Kind] = {
     ),
     "hidden-blocks": Kind(
         NOTE,
-        "Blocks in lists, tuples and dictionaries are not children: initialize(), "
-        "save_parameters(), collect_params() and net.export() pass over their parameters.",
+        "Blocks in lists, tuples, dictionaries and objects, or outside of the network, are not "
+        "children: initialize(), save_parameters(), collect_params() and net.export() pass over "
+        "their parameters.",
         "Put them into nn.HybridSequential and index that, or call register_child for each.",
     ),
     "name-clash": Kind(
@@ -213,7 +214,18 @@ KINDS: Dict[str, Kind] = {
     "random": Kind(
         STOPS,
         "The same input gives different outputs, so nothing can be proven of an export.",
-        "Leave random layers out of the network that is served.",
+        "Leave random layers out of the network that is served, and numbers that change from call "
+        "to call (counters, clocks).",
+    ),
+    "constant": Kind(
+        STOPS,
+        "No output depends on an input: there is nothing to serve.",
+        "Compute with operators of mxnet on the inputs; what runs elsewhere is not recorded.",
+    ),
+    "unused-input": Kind(
+        NOTE,
+        "The input changes no output: the graph has no variable for it, and requests leave it out.",
+        "Nothing, if it is meant; else use it in the forward.",
     ),
     "forward-fails": Kind(
         STOPS,
@@ -222,13 +234,15 @@ KINDS: Dict[str, Kind] = {
     ),
     "not-proven": Kind(
         STOPS,
-        "The graph that was traced answers otherwise than the network, so it is not exported.",
-        "Write this part as a HybridBlock that hybridize() accepts.",
+        "The graph that was traced answers otherwise than the network, so it is not exported: it "
+        "holds what Python made of the sample's values.",
+        "Compute with functions of nd only, or write this part as a HybridBlock that hybridize() "
+        "accepts.",
     ),
     "not-arrays": Kind(
         STOPS,
         "Outputs and inputs of a served network are arrays, in lists, tuples and dictionaries.",
-        "Return arrays only.",
+        "Return arrays only; give sample inputs as arrays (mx.nd.array).",
     ),
     "numpy-interface": Kind(
         STOPS,

@@ -11,15 +11,15 @@ import ast
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
+from gluonserve_export.arrays import difference
 from gluonserve_export.graphs import Graph
 
 if TYPE_CHECKING:
     from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
     from gluonserve_export.graphs import Ref
-    from gluonserve_export.recording import Recorded, Step
+    from gluonserve_export.recorded import Recorded, Step
+    from gluonserve_export.sources import Where
 
     Patches = Mapping[int, "Patch"]
     Changes = Sequence["Change"]
@@ -62,15 +62,44 @@ def differing(first: Recorded, second: Recorded) -> Optional[List[Tuple[int, str
     return found
 
 
-def changed_constants(first: Recorded, second: Recorded) -> List[str]:
-    """Arrays that the run made from numbers, and that are others at other shapes."""
-    return [
-        name
-        for name, array in first.constants.items()
-        if name not in second.constants
-        or array.shape != second.constants[name].shape
-        or not np.array_equal(array.asnumpy(), second.constants[name].asnumpy())
-    ]
+def unlike(first: Recorded, second: Recorded) -> Optional[Tuple[str, Optional[Where]]]:
+    """Where two runs first called other operators, as a path and a line; None: nowhere."""
+    ones, others = first.graph.nodes, second.graph.nodes
+    for at in range(max(len(ones), len(others))):
+        if at >= min(len(ones), len(others)) or not _alike(ones[at], others[at]):
+            step = first.steps.get(at) or second.steps.get(at) or first.steps.get(at + 1)
+            return (step.path, step.where) if step else ("", None)
+    return None
+
+
+def _alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two nodes compute the same; names, which may be counted on, tell nothing."""
+    if any(one[key] != other[key] for key in ("op", "inputs")):
+        return False
+    if _own(one) != _own(other):
+        return False
+    pairs = list(zip(one.get("subgraphs", ()), other.get("subgraphs", ())))
+    return all(
+        len(a["nodes"]) == len(b["nodes"]) and all(map(_alike, a["nodes"], b["nodes"]))
+        for a, b in pairs
+    )
+
+
+def _own(node: Mapping[str, Any]) -> Dict[str, str]:
+    return {key: text for key, text in node.get("attrs", {}).items() if not key.startswith("__")}
+
+
+def unlike_constants(first: Recorded, second: Recorded) -> Optional[Tuple[str, Optional[Where]]]:
+    """Where the first reads an array that Python made, and the second another; None: nowhere."""
+    for at, step in first.steps.items():
+        for ref in first.graph.nodes[at]["inputs"]:
+            name = first.graph.nodes[ref[0]]["name"]
+            one, other = first.constants.get(name), second.constants.get(name)
+            if one is None:
+                continue
+            if other is None or difference(other.asnumpy(), one.asnumpy()):
+                return step.path, step.where
+    return None
 
 
 def patches(first: Recorded, second: Recorded, before: Patches, changes: Changes) -> Patches:
@@ -81,6 +110,9 @@ def patches(first: Recorded, second: Recorded, before: Patches, changes: Changes
         one = patch.attributes.get(key, first.graph.nodes[at]["attrs"][key])
         other = second.graph.nodes[at]["attrs"][key]
         step = first.steps[at]
+        if step.op == "broadcast_to" and key == "shape":
+            one, other = _kept(step, second.steps[at], one), _kept(step, second.steps[at], other)
+            patch = after[at] = Patch({**patch.attributes, key: one}, patch.stretched)
         if step.op in _STRETCHED and key == "shape":
             after[at] = _stretched(patch, one, other, changes)
             continue
@@ -103,6 +135,18 @@ def patched(graph: Graph, heads: Sequence[Ref], by_node: Patches) -> Tuple[Graph
             ref = made.operator("broadcast_like", node["name"] + "_like", like, inputs)
             moved[at] = ref
     return made, [head.through(moved) for head in heads]
+
+
+def _kept(first: Step, second: Step, text: str) -> str:
+    """0 for dimensions that a broadcast leaves as its input has them."""
+    values = _values(text) or []
+    shape, other_shape = first.shapes[0], second.shapes[0]
+    if len(values) != len(shape):
+        return text
+    return _text(
+        0 if a != b and value in (a, b) else value
+        for value, a, b in zip(values, shape, other_shape)
+    )
 
 
 def _stretched(patch: Patch, one: str, other: str, changes: Changes) -> Patch:

@@ -22,7 +22,7 @@ from gluonserve_export.arrays import arrays_of, difference, is_array, regroup
 from gluonserve_export.findings import Finding
 from gluonserve_export.hooks import listening
 from gluonserve_export.running import evaluate, variable
-from gluonserve_export.sources import Where, failing
+from gluonserve_export.sources import Where, failing, said
 from gluonserve_export.structure import definition, overrides_forward
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ _VALUES = {"asnumpy", "asscalar", "item", "tolist"}
 
 def _classified(error: Exception) -> Tuple[str, str, Optional[Where]]:
     """The code for what a Symbol cannot do, in words, and the line."""
-    text = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    text = said(error)
     where = failing(error)
     lacking = re.search(r"'(?:Symbol|_Symbol)' object has no attribute '(\w+)'", text)
     function = re.match(r"Function (\w+)", text)
@@ -158,6 +158,8 @@ def _classified(error: Exception) -> Tuple[str, str, Optional[Where]]:
         return "hybrid-nd", "it mixes nd and F", where
     if re.search(r"(float|int|bool)\(\) argument must be", text):
         return "hybrid-value", "it makes a number of an array", where
+    if isinstance(error, IndexError) or "index < " in text or "integer index" in text:
+        return "hybrid-fails", "it takes a part of an array; a Symbol's are its outputs", where
     if where is not None and re.search(r"\b(mx\.)?nd\.", where.code):
         return "hybrid-nd", "it mixes nd and F", where
     return "hybrid-fails", text, where

@@ -1,12 +1,16 @@
-"""Basic indexing of arrays, as operators."""
+"""Indexing of arrays, as operators."""
 
 from __future__ import annotations
 
 import numbers
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from gluonserve_export.arrays import is_array
 
 if TYPE_CHECKING:
-    from typing import Any, Dict, List, Sequence, Tuple
+    from typing import Any, Dict, List, Optional, Sequence, Tuple
 
     Steps = List[Tuple[str, Dict[str, str], Tuple[int, ...]]]
 
@@ -21,6 +25,30 @@ def is_basic(key: Any) -> bool:
         or (isinstance(part, numbers.Integral) and not isinstance(part, bool))
         for part in parts
     )
+
+
+class Picked(NamedTuple):
+    """An axis of which an array or a list of numbers picks; ``others`` index the other axes."""
+
+    axis: int
+    numbers: Any
+    others: Tuple[Any, ...]
+
+
+def picked_by(key: Any, rank: int) -> Optional[Picked]:
+    """What ``key`` picks, where it is one list or array of numbers among slices; else None."""
+    parts = _expanded(key if isinstance(key, tuple) else (key,), rank)
+    odd = [at for at, part in enumerate(parts) if not isinstance(part, slice)]
+    if len(odd) != 1 or len(parts) != rank:
+        return None
+    at, picks = odd[0], parts[odd[0]]
+    if not is_array(picks):
+        made = np.asarray(picks) if isinstance(picks, (list, tuple, np.ndarray)) else np.zeros(0)
+        if made.dtype.kind not in "iu" or not made.ndim:
+            return None
+    elif np.dtype(picks.dtype).kind == "b":
+        return None
+    return Picked(at, picks, (*parts[:at], slice(None), *parts[at + 1 :]))
 
 
 def steps_of(key: Any, shape: Sequence[int], wanted: Sequence[int]) -> Steps:

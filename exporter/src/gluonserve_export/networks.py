@@ -1,7 +1,8 @@
-"""The tree of a network: registered children, and Blocks that containers hide from registration."""
+"""The tree of a network: registered children, and Blocks that others hide from registration."""
 
 from __future__ import annotations
 
+import collections
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,12 +12,13 @@ if TYPE_CHECKING:
     from typing import Any, Dict, Iterator, List, Set, Tuple
 
     from mxnet.gluon import Block
+_CONTAINERS = (list, tuple, dict, set, frozenset, collections.deque)
 _OWN = ("_children", "_reg_params", "_forward_hooks", "_forward_pre_hooks", "_cached_op_args")
 
 
 @dataclass(frozen=True)
 class Hidden:
-    """A container attribute and the Blocks in it that no Block has registered."""
+    """An attribute, container or object, and the Blocks in it that no Block has registered."""
 
     owner: Block
     attribute: str
@@ -56,7 +58,7 @@ def hidden(net: Block) -> List[Hidden]:
     while todo:
         owner = todo.pop(0)
         for attribute, value in vars(owner).items():
-            if attribute in _OWN or not isinstance(value, (list, tuple, dict, set, frozenset)):
+            if attribute in _OWN or isinstance(value, gluon.Block):
                 continue
             inside = [(at, one) for at, one in _inside(value, attribute) if id(one) not in known]
             if inside:
@@ -67,15 +69,22 @@ def hidden(net: Block) -> List[Hidden]:
     return found
 
 
-def _inside(value: Any, path: str) -> Iterator[Tuple[str, Block]]:
+def _inside(value: Any, path: str, *, in_object: bool = False) -> Iterator[Tuple[str, Block]]:
+    """Blocks in containers, and in objects of the user's own, but not in the objects of those."""
     if isinstance(value, gluon.Block):
         yield path, value
     elif isinstance(value, dict):
         for key, one in value.items():
-            yield from _inside(one, f"{path}[{key!r}]")
-    elif isinstance(value, (list, tuple, set, frozenset)):
+            yield from _inside(one, f"{path}[{key!r}]", in_object=in_object)
+    elif isinstance(value, _CONTAINERS):
         for at, one in enumerate(value):
-            yield from _inside(one, f"{path}[{at}]")
+            yield from _inside(one, f"{path}[{at}]", in_object=in_object)
+    elif not in_object and type(value).__module__.split(".")[0] not in _FOREIGN:
+        for name, one in getattr(value, "__dict__", {}).items():
+            yield from _inside(one, f"{path}.{name}", in_object=True)
+
+
+_FOREIGN = {"builtins", "mxnet", "numpy"}
 
 
 def blocks(net: Block) -> Dict[int, Tuple[str, Block]]:

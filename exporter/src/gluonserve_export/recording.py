@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import mxnet as mx
@@ -21,47 +20,20 @@ from gluonserve_export.arrays import arrays_of, difference, is_array, regroup
 from gluonserve_export.findings import Finding
 from gluonserve_export.graphs import Graph, Ref
 from gluonserve_export.hooks import listening
-from gluonserve_export.indexing import is_basic, steps_of
+from gluonserve_export.indexing import is_basic, picked_by, steps_of
+from gluonserve_export.recorded import Recorded, Step, Stopped
 from gluonserve_export.registry import operator
 from gluonserve_export.running import evaluate, variable
 from gluonserve_export.sources import running
+from gluonserve_export.state import imperative
 
 if TYPE_CHECKING:
     from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
-    from gluonserve_export.sources import Where
+    from gluonserve_export.indexing import Picked
 
 _OF_SHAPES = {"shape_array", "size_array", "zeros_like", "ones_like", "_contrib_MultiBoxPrior"}
 """Operators whose answers depend on shapes only."""
-
-
-class Stopped(Exception):
-    """The run did what no graph can hold."""
-
-    def __init__(self, finding: Finding) -> None:
-        self.finding = finding
-        super().__init__(str(finding))
-
-
-@dataclass(frozen=True)
-class Step:
-    """One recorded operator call: where it stood, and the shapes that it was given."""
-
-    op: str
-    path: str
-    where: Optional[Where]
-    shapes: Tuple[Tuple[int, ...], ...]
-
-
-@dataclass
-class Recorded:
-    """A run: the graph beside it, the recorded calls by node, constants, and the outputs."""
-
-    graph: Graph
-    steps: Dict[int, Step]
-    constants: Dict[str, Any]
-    heads: List[Ref]
-    outputs: Any
 
 
 def record(net: gluon.Block, inputs: Any, names: Sequence[str]) -> Recorded:
@@ -82,7 +54,9 @@ def record(net: gluon.Block, inputs: Any, names: Sequence[str]) -> Recorded:
         what = "nothing" if odd is None else f"a {type(odd).__name__}"
         raise Stopped(Finding("not-arrays", "", f"its result holds {what}"))
     heads = [recorder.head(array) for array in arrays_of(outputs)]
-    return Recorded(recorder.graph, recorder.steps, recorder.constants, heads, outputs)
+    return Recorded(
+        *(recorder.graph, recorder.steps, recorder.constants, heads, outputs, recorder.met)
+    )
 
 
 class _Recorder:
@@ -91,6 +65,8 @@ class _Recorder:
         self.steps: Dict[int, Step] = {}
         self.constants: Dict[str, Any] = {}
         self.stopped: Optional[Stopped] = None
+        self.met: List[Finding] = []
+        self._strange: Set[int] = set()
         self._paths = {key: path for key, (path, _) in networks.blocks(net).items()}
         self._parameters = [one for one, _ in networks.parameters(net).values()]
         self._stored = _stored_arrays(net)
@@ -154,20 +130,40 @@ class _Recorder:
     def _call(self, original: Callable[..., Any], block: gluon.Block, *args: Any) -> Any:
         if not self._listens():
             return original(block, *args)
+        if id(block) not in self._paths:
+            self._meet(block)
         self._blocks.append(block)
         try:
-            symbol = self._symbol(block, args) if isinstance(block, gluon.HybridBlock) else None
-            if symbol is None:
-                return original(block, *args)
-            with self._pause():
-                result = original(block, *args)
-                agrees = self._agrees(symbol, args, result)
-            if agrees:
-                self._splice(symbol, args, result)
-                return result
-            return original(block, *args)
+            with imperative(block) if id(block) in self._strange else contextlib.nullcontext():
+                return self._called(original, block, *args)
         finally:
             self._blocks.pop()
+
+    def _called(self, original: Callable[..., Any], block: gluon.Block, *args: Any) -> Any:
+        symbol = self._symbol(block, args) if isinstance(block, gluon.HybridBlock) else None
+        if symbol is None:
+            return original(block, *args)
+        with self._pause():
+            result = original(block, *args)
+            agrees = self._agrees(symbol, args, result)
+        if agrees:
+            self._splice(symbol, args, result)
+            return result
+        return original(block, *args)
+
+    def _meet(self, block: gluon.Block) -> None:
+        """A Block that the network calls and does not hold."""
+        path, where = self._path(), running()
+        what = f"it calls {block.name} ({type(block).__name__}), which none of its attributes holds"
+        self.met.append(Finding("hidden-blocks", path, what, where))
+        for key in networks.blocks(block):
+            self._paths.setdefault(key, path)
+            self._strange.add(key)
+        taken = {one.name for one in self._parameters}
+        for one, _ in networks.parameters(block).values():
+            if one._data is not None and one.name not in taken:
+                self._parameters.append(one)
+                self.constants[one.name] = one.data(one.list_ctx()[0])
 
     def _method(self, name: str, original: Callable[..., Any]) -> Callable[..., Any]:
         methods: Dict[str, Callable[..., Any]] = {
@@ -206,7 +202,10 @@ class _Recorder:
 
     def _getitem(self, original: Any, array: Any, key: Any) -> Any:
         if not is_basic(key):
-            return original(array, key)
+            picked = picked_by(key, array.ndim)
+            if picked is None:
+                return original(array, key)
+            return self._pick(original, array, key, picked)
         result = self._quietly(original, array, key)
         if result is array:
             return result
@@ -219,6 +218,22 @@ class _Recorder:
             shape = after
         self._bind(result, ref, reads=reads)
         self._share(array, result)
+        return result
+
+    def _pick(self, original: Any, array: Any, key: Any, picked: Picked) -> Any:
+        """One axis indexed by numbers, which MXNet does with numbers for all the others too."""
+        numbers = picked.numbers
+        if not is_array(numbers):
+            with self._pause():
+                numbers = mx.nd.array(np.asarray(numbers), dtype="int32", ctx=array.context)
+        result = self._quietly(original, array, key)
+        ref, shape = self._ref(array), tuple(array.shape)
+        for op, attributes, after in steps_of(picked.others, shape, shape):
+            ref, shape = self._add(op, attributes, [ref], (shape,)), after
+        reads = id(array) in self._reading or id(numbers) in self._reading
+        attributes = {"axis": str(picked.axis), "mode": "wrap"}
+        ref = self._add("take", attributes, [ref, self._ref(numbers)], (shape, numbers.shape))
+        self._bind(result, ref, reads=reads)
         return result
 
     def _copyfrom(self, original: Any, array: Any, *args: Any) -> Any:

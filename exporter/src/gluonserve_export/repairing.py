@@ -16,7 +16,7 @@ from gluonserve_export import files
 from gluonserve_export.arrays import drawn
 from gluonserve_export.errors import ExportError, NotInferred
 from gluonserve_export.exporting import unique
-from gluonserve_export.running import evaluate, fits
+from gluonserve_export.running import evaluate, fits, inferred
 from gluonserve_export.tracing import NONE, axis_of, more_than
 
 if TYPE_CHECKING:
@@ -150,14 +150,12 @@ class _Export:
         given = {name: array.shape for name, array in values.items()}
         held = {name: array.shape for name, array in self._held.items()}
         used = set(self.symbol.list_inputs())
-        try:
-            arguments, outputs, _ = self.symbol.infer_shape(
-                **given, **{name: shape for name, shape in held.items() if name in used}
-            )
-        except mx.MXNetError:
+        found = inferred(
+            self.symbol, {**given, **{name: shape for name, shape in held.items() if name in used}}
+        )
+        if found is None:
             return None
-        if arguments is None:
-            return None
+        arguments, outputs, _ = found
         by_name = dict(zip(self.symbol.list_arguments(), arguments))
         feeds = {
             **self._held,

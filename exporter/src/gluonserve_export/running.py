@@ -15,7 +15,7 @@ from gluonserve_export.arrays import is_array
 from gluonserve_export.registry import VERSION
 
 if TYPE_CHECKING:
-    from typing import Any, Iterator, List, Mapping, Sequence
+    from typing import Any, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 
 def evaluate(symbol: Any, feeds: Mapping[str, Any]) -> List[Any]:
@@ -59,19 +59,45 @@ def fits(symbol: Any, shapes: Mapping[str, Sequence[int]], wanted: Sequence[Sequ
     """
     inside = symbol.get_internals()
     given = {name: shapes[name] for name in inside.list_inputs()}
-    try:
-        _, outputs, _ = symbol.infer_shape(**given)
-        _, all_shapes, _ = inside.infer_shape(**given)
-    except mx.MXNetError:
+    shapes_of = inferred(symbol, given)
+    shapes_inside = inferred(inside, given)
+    if shapes_of is None or shapes_inside is None:
         return False
-    if outputs is None or [tuple(one) for one in outputs] != [tuple(one) for one in wanted]:
+    pairs = list(zip(shapes_of[1], wanted))
+    if len(shapes_of[1]) != len(wanted) or not all(_may_be(one, other) for one, other in pairs):
         return False
-    sizes = {name: _size(one) for name, one in zip(inside.list_outputs(), all_shapes)}
+    sizes = {name: _size(one) for name, one in zip(inside.list_outputs(), shapes_inside[1])}
     sizes.update({name: _size(one) for name, one in given.items()})
     return all(_keeps_size(node, nodes, sizes) for nodes in [_nodes(symbol)] for node in nodes)
 
 
-def _size(shape: Sequence[int]) -> int:
+def inferred(symbol: Any, shapes: Mapping[str, Sequence[int]]) -> Optional[Tuple[Any, Any, Any]]:
+    """Shapes of arguments, outputs and states, partly unknown; None where ``shapes`` clash.
+
+    Unlike ``infer_shape`` it prints nothing.
+    """
+    try:
+        arguments, outputs, states = symbol.infer_shape_partial(**shapes)
+    except mx.MXNetError:
+        return None
+    return None if outputs is None else (arguments, outputs, states)
+
+
+def _may_be(shape: Optional[Sequence[int]], wanted: Sequence[int]) -> bool:
+    """Whether an inferred shape, which values may leave partly unknown, is the wanted one."""
+    if not shape:
+        return True
+    return len(shape) == len(wanted) and all(
+        one in _UNKNOWN or one == other for one, other in zip(shape, wanted)
+    )
+
+
+_UNKNOWN = (0, -1)
+
+
+def _size(shape: Optional[Sequence[int]]) -> Optional[int]:
+    if shape is None or any(dim in _UNKNOWN for dim in shape):
+        return None
     return functools.reduce(operator.mul, shape, 1)
 
 
@@ -79,12 +105,17 @@ def _nodes(symbol: Any) -> List[Any]:
     return list(json.loads(symbol.tojson())["nodes"])
 
 
-def _keeps_size(node: Any, nodes: Sequence[Any], sizes: Mapping[str, int]) -> bool:
+def _keeps_size(node: Any, nodes: Sequence[Any], sizes: Mapping[str, Optional[int]]) -> bool:
     if node["op"] != "Reshape":
         return True
     before = nodes[node["inputs"][0][0]]
     name = before["name"] + ("" if before["op"] == "null" else "_output")
-    return name not in sizes or sizes[name] == sizes[node["name"] + "_output"]
+    if name not in sizes:
+        return True
+    after = sizes[node["name"] + "_output"]
+    if sizes[name] is None or after is None:
+        return "-1" in node.get("attrs", {}).get("shape", "")
+    return sizes[name] == after
 
 
 def variable(name: str, array: Any) -> Any:

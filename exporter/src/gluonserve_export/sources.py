@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import linecache
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +43,15 @@ def running() -> Optional[Where]:
 def failing(error: BaseException) -> Optional[Where]:
     """The user's line that raised ``error``."""
     return _innermost(reversed(list(_steps(error.__traceback__))))
+
+
+def said(error: BaseException) -> str:
+    """What an error says, in one line; of MXNet's traces in C++ the last one."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__
+    line = lines[-1] if lines[0].startswith("Traceback") else lines[0]
+    return re.sub(r"^(\w+Error: )\1", r"\1", line)
 
 
 def _callers(frame: Optional[FrameType]) -> Iterator[Tuple[CodeType, int]]:

@@ -39,6 +39,19 @@ def preserved(net: gluon.Block) -> Iterator[None]:
             restore()
 
 
+@contextlib.contextmanager
+def imperative(block: gluon.Block) -> Iterator[None]:
+    """Inside, this Block and what it holds run imperatively."""
+    active = [one for _, one in blocks(block).values() if getattr(one, "_active", False)]
+    for one in active:
+        vars(one)["_active"] = False
+    try:
+        yield
+    finally:
+        for one in active:
+            vars(one)["_active"] = True
+
+
 def _snapshot(thing: Any) -> Restore:
     before: Dict[str, Any] = dict(vars(thing))
     contents: List[Tuple[Any, Any]] = [

@@ -35,8 +35,20 @@ def _of_block(path: str, block: gluon.Block) -> Iterator[Finding]:
             count = len(list(networks.registered(block))) - 1
             yield Finding("sequential", path, f"nn.Sequential of hybrid Blocks ({count} inside)")
         return
-    why = "is a Block, not a HybridBlock"
-    yield Finding("plain-block", path, f"{kind.__name__} {why}", definition(kind.forward))
+    why = f"{kind.__name__} is a Block, not a HybridBlock"
+    if kind.__name__ in _HYBRID_FORMS and networks.is_builtin(block):
+        why += f"; {_HYBRID_FORMS[kind.__name__]} is one"
+    yield Finding("plain-block", path, why, _written(block))
+
+
+_HYBRID_FORMS = {"Lambda": "HybridLambda", "Concurrent": "HybridConcurrent"}
+
+
+def _written(block: gluon.Block) -> Optional[Where]:
+    """Where the user wrote what it computes: its forward, or a Lambda's function."""
+    own = vars(block).get("_func_impl") if networks.is_builtin(block) else type(block).forward
+    theirs = inspect.isfunction(own) and not own.__module__.startswith("mxnet.")
+    return definition(own) if theirs else None
 
 
 def overrides_forward(block: gluon.HybridBlock) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -10,12 +11,12 @@ import numpy as np
 
 from gluonserve_export import generalising
 from gluonserve_export.arrays import arrays_of, difference, drawn, leaves, like, regroup
-from gluonserve_export.errors import NotProven
 from gluonserve_export.findings import Finding
 from gluonserve_export.networks import parameters
-from gluonserve_export.recording import Recorded, Stopped, record
+from gluonserve_export.recorded import Recorded, Stopped
+from gluonserve_export.recording import record
 from gluonserve_export.running import evaluate, fits
-from gluonserve_export.sources import failing
+from gluonserve_export.sources import failing, said
 
 if TYPE_CHECKING:
     from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple, Union
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from mxnet import gluon
 
     from gluonserve_export.generalising import Patches
+    from gluonserve_export.sources import Where
 
     Axis = Union[int, str]
 
@@ -83,8 +85,8 @@ def trace(
     recorded that could hold numbers taken from shapes.
 
     Raises:
-        Stopped: the run did what no graph can hold.
-        NotProven: the symbol answers otherwise than the network.
+        Stopped: the run did what no graph can hold, or the symbol answers otherwise than the
+            network.
     """
     return _Tracer(net, list(inputs), tuple(names)).trace(batch_axes, free)
 
@@ -107,6 +109,7 @@ class _Tracer:
         if not self._answers(first, {}):
             raise self._unproven(first)
         self._proven.append(first)
+        self._try_values(first)
         paths = [path for path, leaf in leaves(first.recorded.outputs) if leaf is not None]
         traced = Traced(None, self._names, {}, values, list(zip(paths, first.outputs)))
         traced.recorded = first.recorded
@@ -116,6 +119,13 @@ class _Tracer:
         traced.others = self._proven[1:]
         used = set(traced.symbol.list_inputs())
         traced.parameters = {name: one for name, one in self._held.items() if name in used}
+        if not used.intersection(self._names):
+            raise Stopped(Finding("constant", "", "its outputs are the same for all inputs"))
+        traced.findings += [
+            Finding("unused-input", "", f"{name} changes no output")
+            for name in self._names
+            if name not in used
+        ]
         return traced
 
     def _run(self, values: Sequence[np.ndarray]) -> Run:
@@ -151,11 +161,31 @@ class _Tracer:
         pairs = zip((answer.asnumpy() for answer in answers), run.outputs)
         return not any(difference(one, other) for one, other in pairs)
 
-    def _unproven(self, first: Run) -> Exception:
+    def _try_values(self, first: Run) -> None:
+        """Other values of the sample's shapes: nothing in the graph may come from values."""
+        try:
+            run = self._run([self._drawn(at, NONE, 0) for at, _ in enumerate(self._names)])
+        except Stopped:
+            raise
+        except Exception:  # a network may refuse values of no meaning to it
+            return
+        if generalising.unlike(first.recorded, run.recorded) is None and self._answers(run, {}):
+            self._proven.append(run)
+            return
+        raise self._unproven(first, run)
+
+    def _unproven(self, first: Run, other: Optional[Run] = None) -> Stopped:
+        """Why: the network answers otherwise each time, or the graph holds what values made."""
         again = self._run(first.inputs)
-        if any(difference(a, b) for a, b in zip(again.outputs, first.outputs)):
-            return Stopped(Finding("random", "", "two runs on the sample gave different outputs"))
-        return NotProven("the traced graph answers otherwise than the network does")
+        differs = any(difference(a, b) for a, b in zip(again.outputs, first.outputs))
+        if differs or generalising.unlike(first.recorded, again.recorded):
+            path, where = _parting(first.recorded, again.recorded)
+            what = "two runs on the sample gave different outputs"
+            return Stopped(Finding("random", path, what, where))
+        path, where = _parting(first.recorded, (other or again).recorded)
+        on = "the sample" if other is None else "other values of the sample's shapes"
+        what = f"on {on} the traced graph answers otherwise than the network does"
+        return Stopped(Finding("not-proven", path, what, where))
 
     # The number of rows.
 
@@ -179,7 +209,7 @@ class _Tracer:
         if found:
             self._take_mixed(traced, *found[0])
         elif error is not None:
-            what = f"it runs with the sample's number of rows only: {_first_line(error)}"
+            what = f"it runs with the sample's number of rows only: {said(error)}"
             traced.findings.append(Finding("fixed-dimension", "", what, failing(error)))
 
     def _with_rows(
@@ -224,19 +254,21 @@ class _Tracer:
             value if isinstance(axis, str) else np.take(value, [more - 1], axis)
             for value, axis in zip(run.inputs, axes)
         ]
+        pairs = zip(self._first.outputs, run.outputs)
+        found = [axis_of(one, other, rows, more) for one, other in pairs]
+        if not any(isinstance(axis, int) for axis in found) and set(found) != {NONE}:
+            return False
         try:
             answers = self._run(alone).outputs
         except Stopped:
             raise
         except Exception:
             return True
-        pairs, shared = [], True
-        for one, other, answer in zip(self._first.outputs, run.outputs, answers):
-            axis = axis_of(one, other, rows, more)
-            shared = shared and axis == NONE
-            if isinstance(axis, int):
-                pairs.append((answer, np.take(other, [more - 1], axis)))
-        return (shared or bool(pairs)) and not any(difference(one, other) for one, other in pairs)
+        return not any(
+            difference(answer, np.take(other, [more - 1], axis))
+            for axis, other, answer in zip(found, run.outputs, answers)
+            if isinstance(axis, int)
+        )
 
     def _guesses(self) -> Iterator[List[Axis]]:
         """Axis 0 of every input first; then other axes of one size, those that most inputs have."""
@@ -327,7 +359,22 @@ class _Tracer:
             (step.path, step.where): Finding("fixed-dimension", step.path, what, step.where)
             for step in steps
         }
-        return list(found.values()) or [Finding("fixed-dimension", "", what)]
+        if found:
+            return list(found.values())
+        path, where = generalising.unlike(first, run.recorded) or ("", None)
+        return [Finding("fixed-dimension", path, what, where)]
+
+
+_DRAWING = re.compile("random|sample|shuffle|multinomial|normal|uniform|Dropout")
+
+
+def _parting(first: Recorded, other: Recorded) -> Tuple[str, Optional[Where]]:
+    """Where two runs on inputs of the same shapes part, as a path and a line."""
+    found = generalising.unlike(first, other) or generalising.unlike_constants(first, other)
+    drawing = [step for step in first.steps.values() if _DRAWING.search(step.op)]
+    if found is None and drawing:
+        found = drawing[0].path, drawing[0].where
+    return found or ("", None)
 
 
 def more_than(rows: int, shapes: Sequence[Sequence[int]]) -> int:
@@ -345,7 +392,3 @@ def axis_of(one: np.ndarray, other: np.ndarray, rows: int, more: int) -> Optiona
     places = [at for at, (a, b) in enumerate(zip(one.shape, other.shape)) if a != b]
     counts = len(places) == 1 and (one.shape[places[0]], other.shape[places[0]]) == (rows, more)
     return places[0] if counts else None
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
