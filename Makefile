@@ -56,9 +56,10 @@ conformance: .venv/dev.stamp ## every recorded operator case, without MXNet, and
 ZOO ?= .zoo/networks
 BUILT_ZOO := $(filter file,$(origin ZOO))
 .PHONY: zoo
-zoo: .venv/dev.stamp $(if $(BUILT_ZOO),.venv-zoo/zoo.stamp) ## networks of ../shared/zoo, without MXNet: built first, or in folders: ZOO="FOLDER ..." (ARGS="--match lenet")
-	$(if $(BUILT_ZOO),OMP_NUM_THREADS=1 .venv-zoo/bin/python $(SHARED_ZOO)/build.py --out $(ZOO))
-	$(IN)/python -m tests.zoo $(ZOO) $(ARGS)
+zoo: .venv/dev.stamp $(if $(BUILT_ZOO),.venv-zoo/zoo.stamp) ## networks of ../shared/zoo, without MXNet: built first, or in folders: ZOO="FOLDER ..." (MATCH=lenet for some)
+	$(if $(BUILT_ZOO),OMP_NUM_THREADS=1 .venv-zoo/bin/python $(SHARED_ZOO)/build.py --out $(ZOO) $(if $(MATCH),--only '$(MATCH)'))
+	$(if $(BUILT_ZOO),OMP_NUM_THREADS=1 .venv-zoo/bin/python -m tests.zoo_recorder $(ZOO))
+	$(IN)/python -m tests.zoo $(ZOO) $(if $(MATCH),--match '$(MATCH)') $(ARGS)
 
 .PHONY: exporter-test
 exporter-test: .venv-mxnet/oracle.stamp .venv-mxnet-old/old.stamp ## the exporter on the newest and the oldest MXNet that it supports
