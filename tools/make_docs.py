@@ -200,7 +200,7 @@ def _zoo_matched(found: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     yield "| --- | --- | --- | --- | --- |"
     for one in found:
         if "matched" in one:
-            masks = ", ".join(f"{error:.1e}" for error in one["paired"])
+            masks = ", ".join(f"{error:.1e}" for error in one.get("paired", ()))
             cells = [one["mode"], f"{one['matched']:.2%}", masks, one.get("contradicted", "")]
             yield f"| `{one['network']}` | {' | '.join(cells)} |"
     yield ""
