@@ -1,10 +1,11 @@
-"""The Python calls that clients/README.md shows run as they are written."""
+"""The calls that clients/README.md shows run as they are written."""
 
 from __future__ import annotations
 
 import importlib.util
 import re
-import textwrap
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,8 @@ from fakeserver import FakeServer
 
 from gluonserve.tensors import DType, Signature
 
-README = Path(__file__).parents[2] / "clients/README.md"
+ROOT = Path(__file__).parents[2]
+README = ROOT / "clients/README.md"
 BLOCKS = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
 CLASSES = np.zeros((1, 10), np.float32)
 
@@ -25,17 +27,36 @@ def lenet() -> FakeModel:
     return FakeModel("lenet_digits", Signature(inputs, outputs), lambda _: {"digits": CLASSES})
 
 
-@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: " ".join(block.split()[:6]))
+@pytest.mark.parametrize("block", BLOCKS, ids=range(len(BLOCKS)))
 def test_example_runs(block: str, capsys: pytest.CaptureFixture[str]) -> None:
     if "kserve" in block and importlib.util.find_spec("kserve") is None:
         pytest.skip("the KServe SDK is not installed")
     with FakeServer(lenet()) as server:
         code = block.replace("localhost:8001", server.target)
-        if "async with" in code and "def main" not in code:
-            body = textwrap.indent(code, "    ")
-            code = f"import asyncio\nasync def main():\n{body}asyncio.run(main())\n"
-        names = {"digits": np.zeros((1, 28, 28, 1), np.uint8), "pictures": []}
-        exec("from gluonserve_client import AsyncClient, Client\n" + code, names)
+        exec(code, {})
 
-    if "print" in block:
-        assert "(1, 10)" in capsys.readouterr().out
+    assert "(1, 10)" in capsys.readouterr().out
+
+
+def test_grpcurl_examples_are_what_the_server_understands() -> None:
+    script = re.findall(r"```sh\n(grpcurl.*?)```", README.read_text(), re.DOTALL)[0]
+    stand_in = f'grpcurl() {{ "{sys.executable}" "{ROOT / "tests/grpcurl.py"}" "$@"; }}\n'
+
+    with FakeServer(lenet()) as server:
+        done = subprocess.run(
+            [
+                "bash",
+                "-euo",
+                "pipefail",
+                "-c",
+                stand_in + script.replace("localhost:8001", server.target),
+            ],
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+        )
+
+    assert done.returncode == 0, done.stderr
+    for shown in ("grpc.health.v1.Health", "ModelStreamInfer", '"name": "digits"', '"shape": ['):
+        assert shown in done.stdout

@@ -48,6 +48,16 @@ def test_module_and_its_functions_are_short(path: Path) -> None:
     assert text.count("\n") <= LONGEST_MODULE
 
 
+def test_picture_of_the_rooms_is_the_rule_that_is_checked() -> None:
+    rules = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    page = (ROOT / "docs/architecture.md").read_text()
+    picture = page.partition("## Rooms")[2].split("```")[1]
+
+    shown = [line.split("  ")[0] for line in picture.splitlines() if line[:1].strip()]
+
+    assert shown == rules["contracts"][0]["layers"]
+
+
 def test_distributions_carry_one_version() -> None:
     folders = ("server", "clients/python", "exporter")
     projects = [ROOT / folder / "pyproject.toml" for folder in folders]
