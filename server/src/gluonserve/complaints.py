@@ -15,6 +15,14 @@ Steps: TypeAlias = tuple[str | int, ...]
 
 _KINDS: Mapping[str, str] = {
     "tuple_type": "should be a list",
+    "int_parsing": "should be a whole number",
+    "int_type": "should be a whole number",
+    "int_from_float": "should be a whole number",
+    "float_parsing": "should be a number",
+    "float_type": "should be a number",
+    "bool_parsing": "should be true or false",
+    "bool_type": "should be true or false",
+    "string_type": "should be text",
     "string_too_short": "should not be empty",
     "too_short": "should not be empty",
     "missing": "is required",
