@@ -73,10 +73,13 @@ def matched(
     real, real_ = np.flatnonzero(ids[:, 0] >= 0), np.flatnonzero(ids_[:, 0] >= 0)
     fillers, fillers_ = np.flatnonzero(ids[:, 0] < 0), np.flatnonzero(ids_[:, 0] < 0)
     pairs = [(int(a), int(b)) for a, b in zip(fillers, fillers_, strict=False)]
-    if not len(real) or not len(real_):
-        return float(len(real) == len(real_)), pairs
-    free = np.isin(np.arange(len(ids)), real)
+    sizes = len(real), len(real_)
+    if not all(sizes):
+        return float(sizes[0] == sizes[1]), pairs
     best = real_[np.argsort(-scores_[real_, 0], kind="stable")][:BEST]
+    real = real[scores[real, 0] >= 0.98 * scores_[best[-1], 0] - 1e-3]  # none lower can match
+    free = np.ones(len(real), bool)
+    ids, scores, boxes = ids[real], scores[real], boxes[real]
     found = 0
     for at in best:
         near = np.abs(boxes - boxes_[at]).max(axis=1)
@@ -86,9 +89,8 @@ def matched(
         if fits.any():
             nearest = int(np.argmin(np.where(fits, near, np.inf)))
             free[nearest] = False
-            pairs.append((nearest, int(at)))
+            pairs.append((int(real[nearest]), int(at)))
             found += 1
-    sizes = len(real), len(real_)
     return found / len(best) * min(sizes) / max(sizes), pairs
 
 
