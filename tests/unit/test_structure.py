@@ -10,7 +10,7 @@ import pytest
 import tomllib
 
 ROOT = Path(__file__).resolve().parents[2]
-SOURCES = (ROOT / "server/src", ROOT / "clients/python/src", ROOT / "exporter/src")
+SOURCES = tuple(ROOT / one for one in ("server/src", "clients/python/src", "exporter/src", "tools"))
 MODULES = sorted(
     path for source in SOURCES for path in source.rglob("*.py") if "_proto" not in path.parts
 )

@@ -1,0 +1,1 @@
+"""The pages that tools/make_docs.py prints, by what they are printed from."""
