@@ -143,9 +143,10 @@ def test_timeout_ends_a_call_that_waits(client: Client) -> None:
         client.infer("held", ONES, timeout=0.2)
 
 
-def test_nobody_listening_is_not_connected() -> None:
+@pytest.mark.parametrize("host", ["127.0.0.1", "no.such.invalid"], ids=["port", "name"])
+def test_nobody_listening_is_not_connected(host: str) -> None:
     with (
-        Client(f"127.0.0.1:{free_port()}") as client,
+        Client(f"{host}:{free_port()}") as client,
         pytest.raises(gluonserve_client.NotConnected),
     ):
         client.infer("add", ONES, timeout=0.3)

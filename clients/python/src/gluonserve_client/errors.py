@@ -73,13 +73,13 @@ ERRORS: Mapping[grpc.StatusCode, type[GluonserveError]] = {
 }
 # What gRPC says when a call never left this process. Were it worded otherwise one day, such calls
 # would be plain NotReady and not be tried again.
-_NEVER_SENT = "failed to connect to all addresses"
+_NEVER_SENT = ("failed to connect to all addresses", "errors resolving ", "DNS resolution failed")
 
 
 def error_of(code: grpc.StatusCode, details: str | None) -> GluonserveError:
     """The exception for a call's status."""
     text = details or code.name
-    if code is grpc.StatusCode.UNAVAILABLE and _NEVER_SENT in text:
+    if code is grpc.StatusCode.UNAVAILABLE and text.startswith(_NEVER_SENT):
         return NotConnected(text)
     return ERRORS.get(code, ExecutionFailed)(text)
 
