@@ -496,6 +496,29 @@ def test_existing_version_is_kept_unless_overwritten(tmp_path):
     assert sorted(one.name for one in (tmp_path / "m").iterdir()) == ["1", "2"]
 
 
+WRONG = {
+    "axes": ({"batch_axes": [0, 0]}, "1 inputs need as many batch_axes"),
+    "axis": ({"batch_axes": [2]}, "data has axes 0 to 1"),
+    "last axis": ({"batch_axes": [-1]}, "data has axes 0 to 1"),
+    "word": ({"batch_axes": ["rows"]}, "not 'rows'"),
+    "free": ({"free_axes": {"data": {5}}}, "data has axes 0 to 1"),
+    "free name": ({"free_axes": {"x": {1}}}, "no input is called 'x'"),
+    "names": ({"input_names": ["a", "b"]}, "1 inputs need as many different names"),
+    "outputs": ({"output_names": ["a", "b"]}, "1 outputs need as many different names"),
+    "version": ({"version": 0}, "positive whole numbers, not 0"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_argument_is_an_error_that_names_it(case, tmp_path):
+    arguments, message = WRONG[case]
+
+    with pytest.raises(ValueError, match=re.escape(message)):
+        export_model(odd.MixesRows(), tmp_path / "m", odd.rows(3, 4), **arguments)
+
+    assert not (tmp_path / "m").exists()
+
+
 def test_export_uses_up_no_random_numbers_of_the_callers(tmp_path):
     before = np.random.get_state()[1].copy()
 

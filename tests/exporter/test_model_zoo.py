@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import shutil
 import warnings
 from pathlib import Path
 
@@ -43,20 +44,21 @@ def _network(name):
 
 @pytest.fixture
 def serve():
-    """Starts servers, one after the other, and ends them; its answers come over gRPC."""
+    """Starts servers, which answer over gRPC; ends them, and removes what they served."""
     client = pytest.importorskip("gluonserve_client")
     served = pytest.importorskip("served")
     if not PROGRAM.exists():
         pytest.skip(f"there is no {PROGRAM}")
-    servers = []
+    servers = {}
 
     def start(path):
-        servers.append(served.Served(path, program=PROGRAM))
-        return client.Client(servers[-1].address)
+        servers[path] = served.Served(path, program=PROGRAM)
+        return client.Client(servers[path].address)
 
     yield start
-    for server in servers:
+    for path, server in servers.items():
         server.kill()
+        shutil.rmtree(str(path))  # all of them are gigabytes
 
 
 def assert_near(answer, expected):

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import mxnet as mx
 import numpy as np
 
+from gluonserve_export.errors import ExportError
+
 if TYPE_CHECKING:
     from typing import Any, List, Optional, Sequence, Tuple
 
@@ -26,6 +28,17 @@ DATATYPES = {
 }
 _LOOSE = {"float16": (1e-2, 1e-2)}
 _TIGHT = (1e-4, 1e-5)
+
+
+def known_dtype(name: str) -> np.dtype:
+    """The data type of this name.
+
+    Raises:
+        ExportError: there is none that models are served with.
+    """
+    if name not in DATATYPES:
+        raise ExportError(f"{name!r} is no data type; there are {', '.join(DATATYPES)}")
+    return np.dtype(name)
 
 
 def leaves(nested: Any, path: str = "") -> List[Tuple[str, Any]]:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from gluonserve_export.tracing import Axis, Traced
 
 
+REFUSED_CHILD = "Children of HybridBlock"
+"""How MXNet begins when it refuses a child."""
 _EMPTY = ("deferred", "uninitialised")
 
 
@@ -82,7 +84,7 @@ def _made(make: Callable[[], gluon.Block]) -> Union[gluon.Block, Finding]:
     try:
         return make()
     except ValueError as error:
-        if "Children of HybridBlock" not in str(error):
+        if REFUSED_CHILD not in str(error):
             raise
         where = failing(error)
         return Finding("plain-child-of-hybrid", "", "MXNet refused to build the network", where)

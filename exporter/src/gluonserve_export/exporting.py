@@ -67,8 +67,11 @@ def export_model(
     Raises:
         ExportRefused: its findings say what stands in the way, where, and what to change.
         NotProven: what was written answers otherwise than the network.
-        ExportError: there is such a version already.
+        ExportError: there is such a version already, or it cannot be written.
+        ValueError: names, axes or the version do not fit.
     """
+    if version < 1:
+        raise ValueError(f"versions are positive whole numbers, not {version}")
     whole = net if preprocessing is None else Preprocessed(preprocessing, net)
     arrays = arrays_of(list(sample_inputs))
     names = list(input_names or _default_names(len(arrays)))

@@ -141,7 +141,7 @@ def put_in_place(folder: Path, *, overwrite: bool) -> Iterator[Path]:
     """A folder to write into, which becomes ``folder`` at the end, whole or not at all.
 
     Raises:
-        ExportError: there is one, and it is not to be overwritten.
+        ExportError: there is one, and it is not to be overwritten; or it cannot be written.
     """
     if folder.exists() and not overwrite:
         raise ExportError(f"{folder} exists; give another version, or overwrite=True")
@@ -151,12 +151,14 @@ def put_in_place(folder: Path, *, overwrite: bool) -> Iterator[Path]:
     )
     for left_over in (partial, old):
         shutil.rmtree(str(left_over), ignore_errors=True)
-    partial.mkdir(parents=True)
     try:
+        partial.mkdir(parents=True)
         yield partial
         if folder.exists():
             folder.rename(old)
         partial.rename(folder)
+    except OSError as error:
+        raise ExportError(f"{folder} cannot be written: {error.strerror or error}") from error
     finally:
         for left_over in (partial, old):
             shutil.rmtree(str(left_over), ignore_errors=True)

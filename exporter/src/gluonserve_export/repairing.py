@@ -13,10 +13,11 @@ import mxnet as mx
 import numpy as np
 
 from gluonserve_export import files
-from gluonserve_export.arrays import drawn
+from gluonserve_export.arrays import drawn, known_dtype
 from gluonserve_export.errors import ExportError, NotInferred
 from gluonserve_export.exporting import unique
 from gluonserve_export.running import evaluate, fits, inferred
+from gluonserve_export.sources import said
 from gluonserve_export.tracing import NONE, axis_of, more_than
 
 if TYPE_CHECKING:
@@ -51,12 +52,18 @@ def repair(
     Raises:
         NotInferred: a shape is not known, and there is nobody to ask; or the files do not belong
             together.
-        ExportError: there is a ``model.toml`` already.
+        ExportError: there is a ``model.toml`` already; a file is missing or something else; no
+            input has a name that was given.
     """
     folder = Path(symbol_file).resolve().parent
     if (folder / files.SETTINGS).exists() and not overwrite:
         raise ExportError(f"{folder / files.SETTINGS} exists; give overwrite=True")
     export = _Export(Path(symbol_file), Path(params_file))
+    unknown = [name for name in [*(shapes or {}), *(dtypes or {})] if name not in export.inputs]
+    if unknown:
+        raise ExportError(
+            f"no input is called {unknown[0]!r}; there are {', '.join(export.inputs)}"
+        )
     known = {**export.inferred(), **(shapes or {})}
     for name in export.inputs:
         if name not in known and ask is None:
@@ -66,15 +73,19 @@ def repair(
         if name not in known:
             known[name] = ask(name)  # type: ignore[misc]
     inputs, outputs = export.tried({name: known[name] for name in export.inputs}, dtypes or {})
-    files.write_samples(folder, inputs, outputs)
-    (folder / files.SETTINGS).write_text(files.settings_text(inputs, outputs), encoding="utf-8")
+    text = files.settings_text(inputs, outputs)
+    try:
+        files.write_samples(folder, inputs, outputs)
+        (folder / files.SETTINGS).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ExportError(f"{folder} cannot be written: {error.strerror or error}") from error
     return folder / files.SETTINGS
 
 
 class _Export:
     def __init__(self, symbol: Path, params: Path) -> None:
-        self.symbol = mx.sym.load(str(symbol))
-        stored = dict(mx.nd.load(str(params)))
+        self.symbol = _read(mx.sym.load, symbol, "a symbol file")
+        stored = dict(_read(mx.nd.load, params, "a parameter file with names") or {})
         self._held = {name.split(":", 1)[-1]: array for name, array in stored.items()}
         if stored and not set(self._held) & set(self.symbol.list_inputs()):
             raise NotInferred(
@@ -121,7 +132,7 @@ class _Export:
         """The inputs and outputs, after runs with two numbers of rows."""
         random = np.random.RandomState(0)
         values = {
-            name: _values(shape, np.dtype(dtypes.get(name, "float32")), random)
+            name: _values(shape, known_dtype(dtypes.get(name, "float32")), random)
             for name, shape in shapes.items()
         }
         first = self._run(values)
@@ -165,6 +176,18 @@ class _Export:
         if not fits(self.symbol, {name: one.shape for name, one in feeds.items()}, outputs):
             return None
         return [one.asnumpy() for one in evaluate(self.symbol, feeds)]
+
+
+def _read(load: Callable[[str], Any], file: Path, what: str) -> Any:
+    if not file.is_file():
+        raise ExportError(f"there is no file {file}")
+    try:
+        found = load(str(file)) if file.stat().st_size or load is mx.sym.load else {}
+    except (mx.MXNetError, UnicodeDecodeError) as error:
+        raise ExportError(f"{file} is not {what}: {said(error)}") from error
+    if isinstance(found, list) and found:
+        raise ExportError(f"{file} is not {what}")
+    return found
 
 
 def _values(shape: Sequence[int], dtype: np.dtype, random: np.random.RandomState) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import linecache
 import re
 import sys
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from types import CodeType, FrameType, TracebackType
     from typing import Iterable, Iterator, Optional, Tuple
 
-_OTHERS = (str(Path(mx.__file__).parent), str(Path(__file__).parent))
+_OTHERS = tuple(str(Path(one).parent) for one in (mx.__file__, importlib.__file__, __file__))
 
 
 @dataclass(frozen=True)

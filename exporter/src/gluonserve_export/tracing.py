@@ -87,8 +87,27 @@ def trace(
     Raises:
         Stopped: the run did what no graph can hold, or the symbol answers otherwise than the
             network.
+        ValueError: an input has no such axis.
     """
+    _check_axes(dict(zip(names, arrays_of(list(inputs)))), batch_axes, free or {})
     return _Tracer(net, list(inputs), tuple(names)).trace(batch_axes, free)
+
+
+def _check_axes(
+    inputs: Mapping[str, Any],
+    batch_axes: Optional[Sequence[Axis]],
+    free: Mapping[str, Set[int]],
+) -> None:
+    if batch_axes is not None and len(batch_axes) != len(inputs):
+        raise ValueError(f"{len(inputs)} inputs need as many batch_axes, not {list(batch_axes)}")
+    given = list(zip(inputs, batch_axes or ()))
+    given += [(name, axis) for name, axes in free.items() for axis in axes]
+    for name, axis in given:
+        if name not in inputs:
+            raise ValueError(f"free_axes: no input is called {name!r}; there are {list(inputs)}")
+        rank = len(inputs[name].shape)
+        if axis != NONE and axis not in range(rank):
+            raise ValueError(f"{name} has axes 0 to {rank - 1} (or {NONE!r}), not {axis!r}")
 
 
 class _Tracer:
