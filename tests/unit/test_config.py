@@ -264,3 +264,8 @@ def test_every_setting_is_documented(table) -> None:
 
     assert not missing
     assert table.__doc__
+
+
+def test_model_name_can_stand_in_an_address() -> None:
+    with pytest.raises(InvalidConfig, match="--model-name: should be without '/'"):
+        read_server_settings({"model_name": "team/net"}, {})

@@ -68,6 +68,12 @@ def _device(value: object) -> object:
     return value
 
 
+def _model_name(value: object) -> object:
+    if isinstance(value, str) and "/" in value:
+        raise ValueError(f"should be without '/', which parts addresses, not {value!r}")
+    return value
+
+
 def _executor(value: object) -> object:
     if value == "tensorrt":
         raise ValueError(
@@ -92,7 +98,7 @@ class ServerSettings(Settings):
 
     model_repository: Path = Path("models")
     """Directory of models, or of one model."""
-    model_name: Name | None = None
+    model_name: Annotated[Name, BeforeValidator(_model_name)] | None = None
     """Name of the model where the repository is itself one model. Otherwise it has the name of its
     files' prefix, or of the folder where that says nothing."""
     host: Name = "0.0.0.0"  # noqa: S104 - documented, and a container needs it

@@ -127,7 +127,7 @@ class Server:
         """One line with the ports that were bound and how many models serve."""
         versions = self.repository.all_versions()
         serving = sum(version.state is ModelState.READY for version in versions)
-        ports = ", ".join(f"{name} {port}" for name, port in self.ports.items())
+        ports = ", ".join(f"{name} {port}" for name, port in self.ports.items()) or "no port"
         state = "ready" if self.dataplane.ready() else "NOT ready"
         return (
             f"gluonserve is {state}: {ports} on {self.settings.host}; "
