@@ -132,3 +132,12 @@ def test_constants_that_json_has_not_are_text() -> None:
     value = {"a": (float("nan"), [float("inf"), -float("inf")]), "b": 1.5}
 
     assert json.loads(json_text(value)) == {"a": ["NaN", ["Infinity", "-Infinity"]], "b": 1.5}
+
+
+def test_name_with_brackets_is_shown_as_it_is(model) -> None:
+    result = gluonserve("inspect", model.rename(model.with_name("[red]")))
+
+    assert "net version 1" in result.stdout
+    assert (
+        "[red]" in gluonserve("inspect", model.with_name("[red]"), "--model-name", "[red]").stdout
+    )
