@@ -10,7 +10,7 @@ import onnx
 import pytest
 from tests.networks import Network
 
-from gluonserve.loader.importing import import_model
+from gluonserve.loader.importing import InputHint, import_model
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -91,3 +91,23 @@ def test_shape_arithmetic_on_known_dimensions_leaves_no_nodes() -> None:
     ).lower()
 
     assert [node.op_type for node in lowered.model.graph.node] == ["Reshape", "Gemm", "Identity"]
+
+
+@pytest.mark.parametrize(("variance", "operator"), [(0.5, "Relu"), (-0.5, "ThresholdedRelu")])
+def test_relu_drops_nan_only_where_the_network_makes_it(variance: float, operator: str) -> None:
+    net = Network()
+    statistics = [net.variable(name) for name in ("gamma", "beta", "mean", "var")]
+    net.add("Activation", net.variable("data"), act_type="relu", name="before")
+    normal = net.add("BatchNorm", [5, 0, 0], *statistics, fix_gamma=False, name="norm")
+    net.add("Activation", normal, act_type="relu", name="after")
+    stored = {name: np.ones(2, np.float32) for name in ("gamma", "beta", "mean")}
+    stored["var"] = np.array([1, variance], np.float32)
+    hint = InputHint(shape=(-1, 2, 3))
+
+    lowered = import_model(net.to_bytes(), stored, inputs={"data": hint}).lower()
+
+    kinds = {node.output[0]: node.op_type for node in lowered.model.graph.node}
+    assert (kinds["before"], kinds["after"]) == ("Relu", operator)
+    session = onnxruntime.InferenceSession(lowered.to_bytes(), providers=["CPUExecutionProvider"])
+    (answer,) = session.run(None, {"data": np.ones((1, 2, 3), np.float32)})
+    assert np.isfinite(answer).all()

@@ -47,6 +47,8 @@ TARGET = Target(
             "Det",
             "Max of NaN",
             "NonMaxSuppression above its threshold",
+            "ReduceProd that stops at the largest integer",
+            "Relu of NaN",
             "TopK in the order of equals",
         }
     )

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 OPS = OpTable()
 
+RELU_OF_NAN = "Relu of NaN"
+"""What a target lacks whose ``Relu`` makes 0 of NaN, as oneDNN's does in MXNet."""
+
 _LOSS = ("grad_scale",)
 
 
@@ -28,13 +31,26 @@ def activation(
     *,
     act_type: Literal["relu", "sigmoid", "softrelu", "softsign", "tanh", "log_sigmoid", "mish"],
 ) -> Value:
-    """One ONNX operator each; softrelu is ``Softplus``."""
+    """One ONNX operator each; softrelu is ``Softplus``. MXNet's oneDNN makes 0 of NaN in relu."""
+    if act_type == "relu":
+        return _rectified(op, data)
     if act_type == "log_sigmoid":
         return op.Neg(op.Softplus(op.Neg(data)))
     if act_type == "mish":
         return op.Mul(data, op.Tanh(op.Softplus(data)))
-    names = {"relu": "Relu", "softrelu": "Softplus", "softsign": "Softsign", "tanh": "Tanh"}
+    names = {"softrelu": "Softplus", "softsign": "Softsign", "tanh": "Tanh"}
     return op.node(names.get(act_type, "Sigmoid"), data)[0]
+
+
+def _rectified(op: Emit, data: Value) -> Value:
+    """``Relu``, but where stored statistics are known to make NaN an operator that drops it.
+
+    That one costs ONNX Runtime a sixth of ResNet-50's time: it is not fused with convolutions.
+    """
+    stray = op.scope.outermost.makes_nan and op.target.has(RELU_OF_NAN)
+    if stray and data.dtype is DType.FP32:
+        return op.ThresholdedRelu(data, alpha=0.0)
+    return op.Relu(data)
 
 
 @OPS.lowers("LeakyReLU")

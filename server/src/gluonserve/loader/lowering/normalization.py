@@ -42,6 +42,8 @@ def batch_norm(
     """
     if fix_gamma:
         gamma = op.const(np.ones([op.static(dim, "gamma") for dim in gamma.shape], np.float32))
+    if moving_var.constant is not None and np.any(moving_var.constant + np.float32(eps) < 0):
+        op.scope.outermost.makes_nan = True
     wide = op.cast(data, gamma.dtype)
     if data.axis(axis) == 1:
         result = op.BatchNormalization(wide, gamma, beta, moving_mean, moving_var, epsilon=eps)

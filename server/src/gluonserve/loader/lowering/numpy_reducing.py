@@ -9,7 +9,13 @@ from gluonserve.loader.lowering import dims
 from gluonserve.loader.lowering.creation import kind_of
 from gluonserve.loader.lowering.elementwise import divide, truth
 from gluonserve.loader.lowering.numpy_arithmetic import common, real_numbers
-from gluonserve.loader.lowering.reducing import extreme, flattened, places_of, reduced
+from gluonserve.loader.lowering.reducing import (
+    extreme,
+    flattened,
+    multiplied,
+    places_of,
+    reduced,
+)
 from gluonserve.loader.lowering.table import OpTable
 from gluonserve.tensors import DType
 
@@ -43,6 +49,8 @@ def totalled(op: Emit, op_type: str, data: Value, axes: Sequence[int], *, keep: 
         shape = tuple(1 if at in axes else dim for at, dim in enumerate(data.shape))
         zeros = op.filled(0, shape, data.dtype)
         return zeros if keep else op.squeeze(zeros, *axes)
+    if op_type == "ReduceProd":
+        return multiplied(op, data, axes, keep=keep)
     return reduced(op, op_type, data, axes, keep=keep)
 
 

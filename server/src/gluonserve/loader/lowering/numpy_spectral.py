@@ -10,6 +10,7 @@ from gluonserve.loader.lowering.diagonals import triangle
 from gluonserve.loader.lowering.linalg import transposed
 from gluonserve.loader.lowering.numpy_reducing import over, totalled
 from gluonserve.loader.lowering.reducing import extreme
+from gluonserve.loader.lowering.schur import spectrum
 from gluonserve.loader.lowering.spectra import (
     Singular,
     Spectrum,
@@ -29,11 +30,23 @@ if TYPE_CHECKING:
 
 OPS = OpTable()
 
-OPS.refuses(
-    "_npi_eig",
-    "_npi_eigvals",
-    reason="it takes a matrix apart that need not be symmetric, and answers in LAPACK's order",
-)
+
+@OPS.lowers("_npi_eig")
+def eig(op: Emit, A: Value) -> tuple[Value, Value]:  # noqa: N803
+    """In LAPACK's order up to 75 rows; NaN for a matrix with complex values: MXNet raises there."""
+    kind = A.dtype if A.is_float else DType.FP64
+    op.equate(A.shape[-2], A.shape[-1], "sides of a square matrix")
+    if 0 in A.shape:
+        return op.filled(0, A.shape[:-1], kind), op.filled(0, A.shape, kind)
+    found = spectrum(op, stacked(op, op.cast(A, DType.FP64)), kind)
+    values = op.reshape(op.cast(found.values, kind), A.shape[:-1])
+    return values, op.reshape(op.cast(found.vectors, kind), A.shape)
+
+
+@OPS.lowers("_npi_eigvals")
+def eigvals(op: Emit, A: Value) -> Value:  # noqa: N803
+    """As ``_npi_eig``, without the vectors."""
+    return eig(op, A)[0]
 
 
 @OPS.lowers("_npi_eigh")

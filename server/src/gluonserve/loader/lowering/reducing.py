@@ -8,6 +8,7 @@ import numpy as np
 
 from gluonserve.errors import InvalidModel
 from gluonserve.loader.lowering import dims
+from gluonserve.loader.lowering.stepping import stepped
 from gluonserve.loader.lowering.table import OpTable
 from gluonserve.tensors import DType
 
@@ -23,6 +24,8 @@ OPS = OpTable()
 Reduction: TypeAlias = "Callable[[Emit, Value, Sequence[int], bool], Value]"
 IndexType: TypeAlias = Literal["float16", "float32", "float64", "int32", "int64", "uint8"]
 _WHOLE = frozenset({DType.INT32, DType.INT64})
+SATURATING = "ReduceProd that stops at the largest integer"
+"""What a target lacks whose products of integers lose their upper digits, as MXNet's do."""
 
 
 def over(data: Value, axis: Dims | None, *, exclude: bool = False) -> list[int]:
@@ -42,6 +45,27 @@ def reduced(op: Emit, op_type: str, data: Value, axes: Sequence[int], *, keep: b
         wide = op.cast(data, DType.INT32)
     result = op.cast(op.node(op_type, wide, list(axes), keepdims=int(keep))[0], data.dtype)
     return at_least_one(op, result)
+
+
+def multiplied(op: Emit, data: Value, axes: Sequence[int], *, keep: bool) -> Value:
+    """A product; of integers one factor after the other, if the engine's ``ReduceProd`` stops."""
+    if data.is_float or not axes or not op.target.has(SATURATING):
+        return reduced(op, "ReduceProd", data, axes, keep=keep)
+    rest = [at for at in range(data.rank) if at not in axes]
+    others = tuple(data.shape[at] for at in rest)
+    count = dims.product(data.shape[at] for at in axes)
+    factors = op.reshape(op.transpose(op.cast(data, DType.INT64), [*axes, *rest]), (count, *others))
+
+    def step(
+        inner: Emit, parts: Sequence[Value], states: Sequence[Value]
+    ) -> tuple[Sequence[Value], Sequence[Value]]:
+        return (inner.Mul(states[0], parts[0]),), ()
+
+    begun = op.filled(1, others, DType.INT64)
+    (total,), _ = stepped(op, [factors], [begun], step, reads_data=data.reads_data)
+    shape = tuple(1 if at in axes else dim for at, dim in enumerate(data.shape))
+    result = op.reshape(op.cast(total, data.dtype), shape if keep else others)
+    return result if op.np_shape else at_least_one(op, result)
 
 
 def at_least_one(op: Emit, value: Value) -> Value:
@@ -99,7 +123,7 @@ def _ignoring_nan(op_type: str, neutral: float) -> Reduction:
 
 
 _register("sum", _plain("ReduceSum"))
-_register("prod", _plain("ReduceProd"))
+_register("prod", lambda op, data, axes, keep: multiplied(op, data, axes, keep=keep))
 _register("max", extreme("ReduceMax"))
 _register("min", extreme("ReduceMin"))
 _register("mean", mean)

@@ -1,4 +1,4 @@
-"""Goes through axis 0 of tensors step by step, in one ``Loop``."""
+"""Goes through axis 0 of tensors step by step, or round after round, in one ``Loop``."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     Step = Callable[
         [Emit, Sequence[Value], Sequence[Value]], tuple[Sequence[Value], Sequence[Value]]
     ]
+    Round = Callable[[Emit, Value, Sequence[Value]], tuple[Value, Sequence[Value]]]
 
 
 def stepped(
@@ -54,6 +55,24 @@ def stepped(
     if backwards:
         stacked = tuple(op.slice(value, 0, None, None, -1) for value in stacked)
     return results[: len(kept)], stacked
+
+
+def repeated(
+    op: Emit, most: Value, states: Sequence[Value], step: Round, *, reads_data: bool
+) -> tuple[Value, ...]:
+    """The states after ``most`` rounds, or after the first one that says that it was the last.
+
+    ``step`` emits the body: it gets an emitter, how many rounds were before and the states, and
+    answers whether there is another round, and new states.
+    """
+    begun = [(value.dtype, value.shape) for value in states]
+    body = op.body([(DType.INT64, ()), (DType.BOOL, ()), *begun], reads_data=reads_data)
+    again, renewed = step(body.op, body.inputs[0], body.inputs[2:])
+    kept = carried(body.op, states, renewed)
+    return op.node(
+        "Loop", most, op.const(True), *states,
+        outputs=len(kept), reads_data=reads_data, body=body.graph(again, *kept), types=begun,
+    )  # fmt: skip
 
 
 def carried(inner: Emit, before: Sequence[Value], after: Sequence[Value]) -> list[Value]:
