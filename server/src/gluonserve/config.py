@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 PREFIX = "GLUONSERVE_"
 MODEL_FILE = "model.toml"
 SERVER_FILE = "gluonserve.toml"
+NO_TENSORRT = (
+    "TensorRT is not in this release; for NVIDIA GPUs there is 'onnxruntime' with device 'cuda:0'"
+)
 
 
 class Settings(BaseModel):
@@ -76,10 +79,7 @@ def _model_name(value: object) -> object:
 
 def _executor(value: object) -> object:
     if value == "tensorrt":
-        raise ValueError(
-            "TensorRT is not in this release; for NVIDIA GPUs there is 'onnxruntime' with device "
-            "'cuda:0'"
-        )
+        raise ValueError(NO_TENSORRT)
     return value
 
 

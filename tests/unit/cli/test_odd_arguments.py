@@ -60,6 +60,13 @@ def test_number_out_of_range_is_wrong_usage(arguments) -> None:
     assert "Usage:" in result.output
 
 
+def test_tensorrt_is_told_not_to_be_in_this_release(model) -> None:
+    result = gluonserve("verify", model, "--executor", "tensorrt")
+
+    assert result.exit_code == 2
+    assert "TensorRT is not in this release" in " ".join(result.output.split())
+
+
 @pytest.mark.parametrize("command", ["inspect", "verify"])
 def test_no_model_is_an_error(tmp_path, command) -> None:
     result = gluonserve(command, tmp_path)

@@ -38,6 +38,9 @@ def unprivileged() -> Iterator[Path]:
     finally:
         if os.geteuid() != user:
             os.seteuid(user)
+        for place in (folder, folder / "net", folder / "net" / "1"):
+            if place.exists():
+                place.chmod(0o755)
         shutil.rmtree(folder)
 
 

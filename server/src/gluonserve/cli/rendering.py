@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from gluonserve.config import NO_TENSORRT
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
@@ -31,7 +33,7 @@ def source_options(command: Callable[..., None]) -> Callable[..., None]:
 
 def engine_options(command: Callable[..., None]) -> Callable[..., None]:
     """Flags that override a model's settings of its engine."""
-    engines = click.Choice(["auto", "openvino", "onnxruntime", "mxnet"])
+    engines = _Engine(["auto", "openvino", "onnxruntime", "mxnet"])
     precisions = click.Choice(["fp32", "bf16", "fp16", "int8"])
     for option in (
         click.option("--precision", type=precisions, help="Instead of the model's setting."),
@@ -40,6 +42,15 @@ def engine_options(command: Callable[..., None]) -> Callable[..., None]:
     ):
         command = option(command)
     return command
+
+
+class _Engine(click.Choice[str]):
+    """An executor's name; those that ask for TensorRT learn where it is."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if value == "tensorrt":
+            self.fail(NO_TENSORRT, param, ctx)
+        return super().convert(value, param, ctx)
 
 
 def console() -> Console:
