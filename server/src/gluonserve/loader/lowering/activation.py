@@ -31,7 +31,10 @@ def activation(
     *,
     act_type: Literal["relu", "sigmoid", "softrelu", "softsign", "tanh", "log_sigmoid", "mish"],
 ) -> Value:
-    """One ONNX operator each; softrelu is ``Softplus``. MXNet's oneDNN makes 0 of NaN in relu."""
+    """Relu of NaN is 0, as in MXNet's oneDNN; in ONNX Runtime only of NaN that parameters make.
+
+    One ONNX operator each; softrelu is ``Softplus``.
+    """
     if act_type == "relu":
         return _rectified(op, data)
     if act_type == "log_sigmoid":

@@ -33,7 +33,10 @@ OPS = OpTable()
 
 @OPS.lowers("_npi_eig")
 def eig(op: Emit, A: Value) -> tuple[Value, Value]:  # noqa: N803
-    """In LAPACK's order up to 75 rows; NaN for a matrix with complex values: MXNet raises there."""
+    """In LAPACK's order up to 75 rows; NaN for a matrix with complex values: MXNet raises there.
+
+    Where rounding decides, as it often does in float32 from 8 rows on, order and signs may differ.
+    """
     kind = A.dtype if A.is_float else DType.FP64
     op.equate(A.shape[-2], A.shape[-1], "sides of a square matrix")
     if 0 in A.shape:
