@@ -6,10 +6,8 @@ import warnings
 from dataclasses import dataclass
 from typing import Any
 
-import mxnet as mx
 import odd_networks as odd
 import pytest
-from mxnet import gluon
 from mxnet.gluon import nn
 
 from gluonserve_export import KINDS, diagnose
@@ -164,21 +162,7 @@ def test_finding_names_the_line(case):
 def test_every_kind_of_finding_has_a_network():
     shown = {code for case in BROKEN for code, _ in case.expected}
 
-    assert set(KINDS) - shown == {"numpy-interface"}  # below
-
-
-def test_numpy_interface_is_traced_in_hybrid_blocks_only():
-    if not hasattr(mx, "npx"):
-        pytest.skip("this MXNet has no NumPy interface")
-
-    class Numpy(gluon.Block):
-        def forward(self, x):
-            return x + mx.np.array([1.0, 2.0, 3.0])
-
-    with mx.util.np_shape(True), mx.util.np_array(True):
-        diagnosis = diagnose(Numpy(), mx.np.ones((2, 3)))
-
-    assert ("numpy-interface", "") in {(one.code, one.path) for one in diagnosis.findings}
+    assert set(KINDS) - shown == set()
 
 
 def test_hybrid_form_of_a_plain_block_is_named():

@@ -426,6 +426,65 @@ def test_hybrid_network_of_the_numpy_interface_is_exported(tmp_path):
         assert_same(model(data=x.asnumpy()).values(), expected)
 
 
+class Numpy(gluon.Block):
+    """A plain Block of the NumPy interface, with numbers taken from shapes."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        with self.name_scope():
+            self.dense = nn.Dense(6, flatten=False)
+
+    def forward(self, x):
+        y = self.dense(x) + mx.np.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
+        pairs = y.reshape((x.shape[0], 2, -1)).transpose(0, 2, 1).reshape(x.shape[0], -1)
+        rest = mx.np.concatenate([pairs[:, 1:3], pairs[:, -1:], y[:, [0, 2]]], axis=1)
+        products = mx.np.tensordot(rest, mx.np.ones((5, 2)), axes=1)
+        return {
+            "last": y[:, -1],
+            "sums": products + mx.np.zeros((x.shape[0], 2)),
+            "one": x[..., None],
+        }
+
+
+def test_plain_network_of_the_numpy_interface_is_traced(tmp_path):
+    if not hasattr(mx.util, "set_np"):
+        pytest.skip("this MXNet has no NumPy interface")
+    with mx.util.np_shape(True), mx.util.np_array(True):
+        x = mx.np.array([[0.1, -0.2, 0.3], [1.0, 2.0, -3.0]])
+        net = ready(Numpy(), x)
+        made = export_model(net, tmp_path / "m", x)
+        y = mx.np.array([[0.1 * at, 0.2, -0.3 * at] for at in range(5)])
+        expected = arrays(net(y))
+
+    assert made.inputs[0].shape == [-1, 3]
+    assert made.findings == ()
+    with served(tmp_path / "m") as model:
+        assert_same(model(data=y.asnumpy()).values(), expected)
+
+
+class NumpyBranch(gluon.Block):
+    def forward(self, x):
+        return x * 2 if x.sum() > 0 else x
+
+
+class NumpyFloat(gluon.Block):
+    def forward(self, x):
+        return x * float(x.sum())
+
+
+@pytest.mark.parametrize(
+    ("make", "code"), [(NumpyBranch, "value-branch"), (NumpyFloat, "value-read")]
+)
+def test_values_read_by_the_numpy_interface_are_refused(make, code, tmp_path):
+    if not hasattr(mx.util, "set_np"):
+        pytest.skip("this MXNet has no NumPy interface")
+    refusing = pytest.raises(ExportRefused, match=re.escape("x.sum()"))
+    with mx.util.np_shape(True), mx.util.np_array(True), refusing as refused:
+        export_model(make(), tmp_path / "m", mx.np.ones((2, 3)))
+
+    assert [one.code for one in refused.value.findings] == [code]
+
+
 REFUSED = {
     "tree": (odd.StructureByValue, ((3, 4), (1,)), "value-branch", "if children.max() > 0:"),
     "value": (odd.CountsByValue, ((3, 4),), "value-read", "asscalar"),

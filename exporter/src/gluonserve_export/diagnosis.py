@@ -22,7 +22,8 @@ from gluonserve_export.trees import drawing
 if TYPE_CHECKING:
     from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
 
-    from gluonserve_export.tracing import Axis, Traced
+    from gluonserve_export.rows import Axis
+    from gluonserve_export.tracing import Traced
 
 
 REFUSED_CHILD = "Children of HybridBlock"

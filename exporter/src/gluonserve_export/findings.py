@@ -244,11 +244,5 @@ KINDS: Dict[str, Kind] = {
         "Outputs and inputs of a served network are arrays, in lists, tuples and dictionaries.",
         "Return arrays only; give sample inputs as arrays (mx.nd.array).",
     ),
-    "numpy-interface": Kind(
-        STOPS,
-        "Only networks of the classic nd interface are traced; of the NumPy interface, only "
-        "HybridBlocks that hybridize are exported.",
-        "Write it as a HybridBlock with F.np and F.npx.",
-    ),
 }
 """Every kind of finding by its code."""

@@ -11,6 +11,8 @@ import ast
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from gluonserve_export.arrays import difference
 from gluonserve_export.graphs import Graph
 
@@ -25,7 +27,11 @@ if TYPE_CHECKING:
     Changes = Sequence["Change"]
 
 _RESHAPE = {"Reshape", "reshape"}
-_STRETCHED = {"_zeros", "_ones", "_full", "_zeros_without_dtype", "broadcast_to"}
+_NUMPY_RESHAPE = {"_np_reshape", "_npi_reshape"}
+_STRETCHED = {
+    *("_zeros", "_ones", "_full", "_zeros_without_dtype", "broadcast_to"),
+    *("_npi_zeros", "_npi_ones", "_npi_full"),
+}
 _ENDS = {"slice", "slice_axis", "_slice_assign", "_slice_assign_scalar"}
 
 
@@ -170,6 +176,8 @@ def _general(first: Step, second: Step, key: str, one: str, other: str) -> Optio
     places = [at for at, (a, b) in enumerate(zip(values, others)) if a != b]
     if first.op in _RESHAPE and key == "shape":
         return _reshape(values, others, places, first.shapes[0], second.shapes[0])
+    if first.op in _NUMPY_RESHAPE and key == "newshape":
+        return _numpy_reshape(values, others, first.shapes[0], second.shapes[0])
     if first.op in _ENDS and key == "end":
         return _open_ends(first, second, values, others)
     return None
@@ -197,6 +205,21 @@ def _reshape(
     if len(left) == 1 and all(value >= 0 for at, value in enumerate(made) if at not in left):
         made[left[0]] = -1
     return None if len(left) > 1 else _text(made)
+
+
+def _numpy_reshape(
+    values: List[Any], others: List[Any], shape: Sequence[int], other_shape: Sequence[int]
+) -> Optional[str]:
+    """-1 for the one dimension that changes; the NumPy interface has no code that copies."""
+    one, other = _whole(values, shape), _whole(others, other_shape)
+    made = [a if a == b else -1 for a, b in zip(one, other)]
+    return _text(made) if made.count(-1) == 1 else None
+
+
+def _whole(values: Sequence[int], shape: Sequence[int]) -> List[int]:
+    """With a number for -1."""
+    rest = int(np.prod(shape)) // max(1, int(np.prod([one for one in values if one != -1])))
+    return [rest if one == -1 else one for one in values]
 
 
 def _open_ends(first: Step, second: Step, values: List[Any], others: List[Any]) -> Optional[str]:

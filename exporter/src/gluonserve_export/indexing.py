@@ -51,7 +51,9 @@ def picked_by(key: Any, rank: int) -> Optional[Picked]:
     return Picked(at, picks, (*parts[:at], slice(None), *parts[at + 1 :]))
 
 
-def steps_of(key: Any, shape: Sequence[int], wanted: Sequence[int]) -> Steps:
+def steps_of(
+    key: Any, shape: Sequence[int], wanted: Sequence[int], *, scalars: bool = False
+) -> Steps:
     """The operators that index an array of this shape; each with its attributes and its result."""
     parts = _expanded(key if isinstance(key, tuple) else (key,), len(shape))
     taken = [part for part in parts if part is not None]
@@ -61,7 +63,7 @@ def steps_of(key: Any, shape: Sequence[int], wanted: Sequence[int]) -> Steps:
         attributes, after = _slice(taken, shape)
         steps.append(("slice", attributes, after))
     dropped = [axis for axis, part in enumerate(taken) if not isinstance(part, slice)]
-    if dropped and len(dropped) == len(after):
+    if dropped and len(dropped) == len(after) and not scalars:
         dropped = dropped[:-1]  # the classic interface has no arrays without axes
     if dropped:
         after = tuple(dim for axis, dim in enumerate(after) if axis not in dropped)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from mxnet import gluon
 
+from gluonserve_export.arrays import arrays_of, is_array
+
 if TYPE_CHECKING:
     from typing import Any, Dict, Iterator, List, Set, Tuple
 
@@ -111,3 +113,9 @@ def parameters(net: Block) -> Dict[int, Tuple[gluon.Parameter, List[str]]]:
 def is_builtin(block: Block) -> bool:
     """Whether its code is MXNet's own."""
     return type(block).__module__.split(".")[0] == "mxnet"
+
+
+def stored_arrays(net: Block) -> Dict[int, Any]:
+    """Arrays in attributes of Blocks, by identity."""
+    values = [value for _, block in blocks(net).values() for value in vars(block).values()]
+    return {id(leaf): leaf for value in values for leaf in arrays_of(value) if is_array(leaf)}

@@ -16,13 +16,19 @@ import numpy as np
 from mxnet import gluon
 
 from gluonserve_export import networks
-from gluonserve_export.arrays import arrays_of, difference, is_array, regroup
+from gluonserve_export.arrays import (
+    arrays_of,
+    difference,
+    is_array,
+    is_numpy_interface,
+    regroup,
+)
 from gluonserve_export.findings import Finding
 from gluonserve_export.graphs import Graph, Ref
 from gluonserve_export.hooks import listening
 from gluonserve_export.indexing import is_basic, picked_by, steps_of
 from gluonserve_export.recorded import Recorded, Step, Stopped
-from gluonserve_export.registry import operator
+from gluonserve_export.registry import OF_SHAPES, operator, without_writing
 from gluonserve_export.running import evaluate, variable
 from gluonserve_export.sources import running
 from gluonserve_export.state import imperative
@@ -32,8 +38,7 @@ if TYPE_CHECKING:
 
     from gluonserve_export.indexing import Picked
 
-_OF_SHAPES = {"shape_array", "size_array", "zeros_like", "ones_like", "_contrib_MultiBoxPrior"}
-"""Operators whose answers depend on shapes only."""
+_INPUT = "gluonserve_export_input"
 
 
 def record(net: gluon.Block, inputs: Any, names: Sequence[str]) -> Recorded:
@@ -69,7 +74,7 @@ class _Recorder:
         self._strange: Set[int] = set()
         self._paths = {key: path for key, (path, _) in networks.blocks(net).items()}
         self._parameters = [one for one, _ in networks.parameters(net).values()]
-        self._stored = _stored_arrays(net)
+        self._stored = networks.stored_arrays(net)
         self._refs: Dict[int, Ref] = {}
         self._reading: Set[int] = set()
         self._kept: List[Any] = []
@@ -123,7 +128,7 @@ class _Recorder:
         kind = operator(handle)
         if kind.counts and kind.counts not in attributes:
             attributes[kind.counts] = str(len(inputs))
-        name, attributes = _without_writing(kind.name, attributes, arrays, outputs)
+        name, attributes = without_writing(kind.name, attributes, arrays, outputs)
         self._step(name, attributes, inputs, shapes, outputs, reads=reads)
         return result
 
@@ -169,7 +174,7 @@ class _Recorder:
         methods: Dict[str, Callable[..., Any]] = {
             "reshape": self._reshape,
             "__getitem__": self._getitem,
-            "detach": self._detach,
+            **dict.fromkeys(("detach", "as_np_ndarray", "as_nd_ndarray"), self._detach),
             "_sync_copyfrom": self._copyfrom,
         }
         own = methods.get(name)
@@ -186,6 +191,8 @@ class _Recorder:
     # Arrays' methods that do not call an operator.
 
     def _reshape(self, original: Any, array: Any, *shape: Any, **kwargs: Any) -> Any:
+        if is_numpy_interface(array):  # it calls an operator
+            return original(array, *shape, **kwargs)
         result = self._quietly(original, array, *shape, **kwargs)
         given = shape[0] if len(shape) == 1 and isinstance(shape[0], (list, tuple)) else shape
         given = given or kwargs.get("shape", ())
@@ -197,7 +204,8 @@ class _Recorder:
 
     def _detach(self, original: Any, array: Any) -> Any:
         result = self._quietly(original, array)
-        self._view("_copy", {}, array, result)
+        if result is not array:
+            self._view("_copy", {}, array, result)
         return result
 
     def _getitem(self, original: Any, array: Any, key: Any) -> Any:
@@ -212,7 +220,7 @@ class _Recorder:
         ref = self._ref(array)
         reads = id(array) in self._reading
         shape = tuple(array.shape)
-        steps = steps_of(key, shape, tuple(result.shape))
+        steps = steps_of(key, shape, tuple(result.shape), scalars=is_numpy_interface(array))
         for op, attributes, after in steps or [("_copy", {}, shape)]:
             ref = self._add(op, attributes, [ref], (shape,))
             shape = after
@@ -226,6 +234,7 @@ class _Recorder:
         if not is_array(numbers):
             with self._pause():
                 numbers = mx.nd.array(np.asarray(numbers), dtype="int32", ctx=array.context)
+                numbers = numbers.as_np_ndarray() if is_numpy_interface(array) else numbers
         result = self._quietly(original, array, key)
         ref, shape = self._ref(array), tuple(array.shape)
         for op, attributes, after in steps_of(picked.others, shape, shape):
@@ -306,7 +315,7 @@ class _Recorder:
     ) -> None:
         first = self._add(op, attributes, inputs, shapes)
         for at, array in enumerate(outputs):
-            self._bind(array, Ref(first.node, at), reads=reads and op not in _OF_SHAPES)
+            self._bind(array, Ref(first.node, at), reads=reads and op not in OF_SHAPES)
 
     def _add(
         self,
@@ -344,8 +353,6 @@ class _Recorder:
         known = self._refs.get(id(array))
         if known is not None:
             return known
-        if type(array) is not mx.nd.NDArray:
-            self._stop("numpy-interface", f"it computes with {type(array).__module__} arrays")
         parameter = self._parameter(array)
         if parameter is not None:
             ref = self.graph.splice(parameter.var(), {})[0]
@@ -391,22 +398,3 @@ class _Recorder:
     def _quietly(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         with self._pause():
             return original(*args, **kwargs)
-
-
-_INPUT = "gluonserve_export_input"
-
-
-def _stored_arrays(net: gluon.Block) -> Dict[int, Any]:
-    values = [value for _, block in networks.blocks(net).values() for value in vars(block).values()]
-    return {id(leaf): leaf for value in values for leaf in arrays_of(value) if is_array(leaf)}
-
-
-def _without_writing(
-    op: str, attributes: Dict[str, str], arrays: Sequence[Any], outputs: Sequence[Any]
-) -> Tuple[str, Dict[str, str]]:
-    """The operator that computes what this one writes: copies become values."""
-    if op != "_copyto":
-        return op, attributes
-    if arrays[0].dtype == outputs[0].dtype:
-        return "_copy", {}
-    return "Cast", {"dtype": np.dtype(outputs[0].dtype).name}

@@ -6,12 +6,20 @@ import ctypes
 import functools
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import mxnet as mx
+import numpy as np
 from mxnet.base import _LIB, check_call
+
+if TYPE_CHECKING:
+    from typing import Any, Dict, Sequence, Tuple
 
 VERSION = tuple(int(part) for part in re.findall(r"\d+", mx.__version__)[:3])
 """MXNet's own, three numbers."""
+
+OF_SHAPES = {"shape_array", "size_array", "zeros_like", "ones_like", "_contrib_MultiBoxPrior"}
+"""Operators whose answers depend on shapes only."""
 
 _Text = ctypes.c_char_p
 _Texts = ctypes.POINTER(ctypes.c_char_p)
@@ -45,6 +53,17 @@ def operator(handle: int) -> Operator:
         )
     )
     return Operator(_decoded(name), _decoded(count_key))
+
+
+def without_writing(
+    op: str, attributes: Dict[str, str], arrays: Sequence[Any], outputs: Sequence[Any]
+) -> Tuple[str, Dict[str, str]]:
+    """The operator that computes what this one writes: copies become values."""
+    if op != "_copyto":
+        return op, attributes
+    if arrays[0].dtype == outputs[0].dtype:
+        return "_copy", {}
+    return "Cast", {"dtype": np.dtype(outputs[0].dtype).name}
 
 
 def _decoded(text: ctypes.c_char_p) -> str:

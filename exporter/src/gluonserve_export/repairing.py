@@ -16,9 +16,9 @@ from gluonserve_export import files
 from gluonserve_export.arrays import drawn, known_dtype
 from gluonserve_export.errors import ExportError, NotInferred
 from gluonserve_export.exporting import unique
+from gluonserve_export.rows import NONE, axis_of, more_than
 from gluonserve_export.running import evaluate, fits, inferred
 from gluonserve_export.sources import said
-from gluonserve_export.tracing import NONE, axis_of, more_than
 
 if TYPE_CHECKING:
     from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union

@@ -15,20 +15,19 @@ from gluonserve_export.findings import Finding
 from gluonserve_export.networks import parameters
 from gluonserve_export.recorded import Recorded, Stopped
 from gluonserve_export.recording import record
+from gluonserve_export.rows import NONE, axis_of, check_axes, more_than
 from gluonserve_export.running import evaluate, fits
 from gluonserve_export.sources import failing, said
 
 if TYPE_CHECKING:
-    from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple, Union
+    from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
     from mxnet import gluon
 
     from gluonserve_export.generalising import Patches
+    from gluonserve_export.rows import Axis
     from gluonserve_export.sources import Where
 
-    Axis = Union[int, str]
-
-NONE = "none"
 _MOST_TRIES = 24
 
 
@@ -89,25 +88,8 @@ def trace(
             network.
         ValueError: an input has no such axis.
     """
-    _check_axes(dict(zip(names, arrays_of(list(inputs)))), batch_axes, free or {})
+    check_axes(dict(zip(names, arrays_of(list(inputs)))), batch_axes, free or {})
     return _Tracer(net, list(inputs), tuple(names)).trace(batch_axes, free)
-
-
-def _check_axes(
-    inputs: Mapping[str, Any],
-    batch_axes: Optional[Sequence[Axis]],
-    free: Mapping[str, Set[int]],
-) -> None:
-    if batch_axes is not None and len(batch_axes) != len(inputs):
-        raise ValueError(f"{len(inputs)} inputs need as many batch_axes, not {list(batch_axes)}")
-    given = list(zip(inputs, batch_axes or ()))
-    given += [(name, axis) for name, axes in free.items() for axis in axes]
-    for name, axis in given:
-        if name not in inputs:
-            raise ValueError(f"free_axes: no input is called {name!r}; there are {list(inputs)}")
-        rank = len(inputs[name].shape)
-        if axis != NONE and axis not in range(rank):
-            raise ValueError(f"{name} has axes 0 to {rank - 1} (or {NONE!r}), not {axis!r}")
 
 
 class _Tracer:
@@ -380,7 +362,7 @@ class _Tracer:
         }
         if found:
             return list(found.values())
-        path, where = generalising.unlike(first, run.recorded) or ("", None)
+        path, where = _parting(first, run.recorded)
         return [Finding("fixed-dimension", path, what, where)]
 
 
@@ -394,20 +376,3 @@ def _parting(first: Recorded, other: Recorded) -> Tuple[str, Optional[Where]]:
     if found is None and drawing:
         found = drawing[0].path, drawing[0].where
     return found or ("", None)
-
-
-def more_than(rows: int, shapes: Sequence[Sequence[int]]) -> int:
-    """A larger number of rows, one that no dimension of the inputs has."""
-    taken = {dim for shape in shapes for dim in shape}
-    return next(more for more in itertools.count(rows + 1) if more not in taken)
-
-
-def axis_of(one: np.ndarray, other: np.ndarray, rows: int, more: int) -> Optional[Axis]:
-    """The axis that counts rows; "none" for what other rows do not change; else None."""
-    if one.shape == other.shape:
-        return NONE if np.array_equal(one, other) else None
-    if one.ndim != other.ndim:
-        return None
-    places = [at for at, (a, b) in enumerate(zip(one.shape, other.shape)) if a != b]
-    counts = len(places) == 1 and (one.shape[places[0]], other.shape[places[0]]) == (rows, more)
-    return places[0] if counts else None
