@@ -16,6 +16,7 @@ GENERATED_DOCS := tools/make_docs.py
 DISTRIBUTIONS := server/pyproject.toml clients/python/pyproject.toml
 OLD := .venv-mxnet-old/bin
 OLDEST_MXNET := 1.5.0
+BETWEEN_MXNETS := 1.6.0 1.7.0.post2 1.8.0.post0
 
 ##@ Use
 
@@ -65,6 +66,12 @@ zoo: .venv/dev.stamp $(if $(BUILT_ZOO),.venv-zoo/zoo.stamp) ## networks of ../sh
 exporter-test: .venv-mxnet/oracle.stamp .venv-mxnet-old/old.stamp ## the exporter on the newest and the oldest MXNet that it supports
 	$(ORACLE)/python -m pytest tests/exporter -m mxnet $(ARGS)
 	$(OLD)/python -m pytest tests/exporter -m mxnet $(ARGS)
+
+.PHONY: exporter-versions
+exporter-versions: $(BETWEEN_MXNETS:%=.venv-mxnet-%/old.stamp) ## the exporter on the versions of MXNet between these
+	for version in $(BETWEEN_MXNETS); do \
+	    .venv-mxnet-$$version/bin/python -m pytest tests/exporter -m mxnet $(ARGS); \
+	done
 
 .PHONY: exporter-zoo
 exporter-zoo: .venv/serve.stamp .venv-mxnet/oracle.stamp ## all 34 networks of MXNet's model zoo through export_model and `gluonserve serve`, compared over gRPC
@@ -156,6 +163,12 @@ help: ## this list
 	$(ORACLE_PYTHON) -m venv .venv-mxnet-old
 	$(OLD)/python $(PIP) mxnet==$(OLDEST_MXNET) numpy==1.23.5 pytest pytest-asyncio pytest-timeout
 	$(OLD)/python $(PIP) --no-deps -e ./exporter
+	touch $@
+
+.venv-mxnet-%/old.stamp: exporter/pyproject.toml
+	$(ORACLE_PYTHON) -m venv $(@D)
+	$(@D)/bin/python $(PIP) mxnet==$* numpy==1.23.5 pytest pytest-asyncio pytest-timeout
+	$(@D)/bin/python $(PIP) --no-deps -e ./exporter
 	touch $@
 
 # Users' environment with the CUDA build of ONNX Runtime in place of the other.

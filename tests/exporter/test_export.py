@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import warnings
@@ -173,6 +174,23 @@ def test_sample_inputs_stay_as_they_were(tmp_path):
 
     assert (x.asnumpy() == before).all()
     assert_same(written(made.folder, {"data": x}), [(before + 1) * 2])
+
+
+def test_tutorial_toy_ssd_without_shapes_is_traced_too(tmp_path):
+    text = Path(inspect.getfile(ToySSD)).read_text().replace("x.shape[2], x.shape[3]", "4, 4")
+    assert ".shape[" not in text
+    module = {"__name__": "toy_ssd_without_shapes"}
+    exec(text, module)
+    x = mx.nd.random.uniform(shape=(2, 3, 64, 64))
+    net = module["ToySSD"](2)
+    net.initialize(mx.init.Xavier())
+    net(x)
+
+    export_model(net, tmp_path / "ssd", x)
+
+    y = mx.nd.random.uniform(shape=(3, 3, 64, 64))
+    with served(tmp_path / "ssd") as model:
+        assert_same(model(data=y.asnumpy()).values(), arrays(net(y)))
 
 
 def test_settings_say_names_types_shapes_and_axes(tmp_path):
