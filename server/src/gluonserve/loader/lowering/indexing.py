@@ -9,6 +9,7 @@ import numpy as np
 
 from gluonserve.errors import InvalidModel
 from gluonserve.loader.lowering import dims
+from gluonserve.loader.lowering.reducing import at_least_one
 from gluonserve.loader.lowering.table import OpTable
 from gluonserve.tensors import DType
 
@@ -114,7 +115,7 @@ def pick(
     if chosen.rank < data.rank:
         chosen = op.unsqueeze(chosen, at)
     picked = op.GatherElements(data, chosen, axis=at)
-    return picked if keepdims else op.squeeze(picked, at)
+    return picked if keepdims else at_least_one(op, op.squeeze(picked, at))
 
 
 @OPS.lowers("batch_take")

@@ -211,7 +211,7 @@ def local_response_norm(
 def moments(
     op: Emit, data: Value, *, axes: Dims | None = None, keepdims: bool = False
 ) -> tuple[Value, ...]:
-    """Mean and (biased) variance."""
+    """Mean and (biased) variance, of shape (1,) over all axes even where there are scalars."""
     over = sorted({data.axis(axis) for axis in axes} if axes else range(data.rank))
     mean = op.ReduceMean(data, over, keepdims=1)
     centred = op.Sub(data, mean)
@@ -219,7 +219,7 @@ def moments(
     if keepdims:
         return mean, variance
     results = tuple(op.squeeze(value, *over) for value in (mean, variance))
-    if results[0].rank or op.np_shape:
+    if results[0].rank:
         return results
     return tuple(op.reshape(value, (1,)) for value in results)
 

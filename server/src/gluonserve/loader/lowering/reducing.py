@@ -44,7 +44,7 @@ def reduced(op: Emit, op_type: str, data: Value, axes: Sequence[int], *, keep: b
     if not data.is_float and data.dtype not in _WHOLE:
         wide = op.cast(data, DType.INT32)
     result = op.cast(op.node(op_type, wide, list(axes), keepdims=int(keep))[0], data.dtype)
-    return at_least_one(op, result)
+    return result if op.np_shape else at_least_one(op, result)
 
 
 def multiplied(op: Emit, data: Value, axes: Sequence[int], *, keep: bool) -> Value:
@@ -69,8 +69,8 @@ def multiplied(op: Emit, data: Value, axes: Sequence[int], *, keep: bool) -> Val
 
 
 def at_least_one(op: Emit, value: Value) -> Value:
-    """A scalar as (1,), unless the graph knows scalars."""
-    return value if value.rank or op.np_shape else op.reshape(value, (1,))
+    """A scalar as (1,): what legacy operators answer in numpy's graphs, too."""
+    return value if value.rank else op.reshape(value, (1,))
 
 
 def _register(name: str, compute: Reduction) -> None:
@@ -84,7 +84,8 @@ def _register(name: str, compute: Reduction) -> None:
         exclude: bool = False,
     ) -> Value:
         """Over the axes named, over all without any, over the others with ``exclude``."""
-        return compute(op, data, over(data, axis, exclude=exclude), keepdims)
+        result = compute(op, data, over(data, axis, exclude=exclude), keepdims)
+        return at_least_one(op, result)
 
 
 def extreme(op_type: str) -> Reduction:
@@ -153,6 +154,7 @@ def norm(
         result = reduced(op, "ReduceSum", op.Abs(data), axes, keep=keepdims)
     else:
         result = op.Sqrt(reduced(op, "ReduceSum", op.Mul(data, data), axes, keep=keepdims))
+    result = at_least_one(op, result)
     return result if out_dtype is None else op.cast(result, DType.of(np.dtype(out_dtype)))
 
 
