@@ -45,6 +45,7 @@ TARGET = Target(
         {
             "DeformConv",
             "Det",
+            "Exp of NaN",
             "Max of NaN",
             "NonMaxSuppression above its threshold",
             "ReduceProd that stops at the largest integer",

@@ -20,7 +20,6 @@ OPS = OpTable()
 
 NAN_IN_MAX = "Max of NaN"
 """What a target lacks whose ``Max`` and ``Min`` answer the second operand beside a NaN."""
-_BYTES = frozenset({DType.INT8, DType.UINT8})
 
 Binary: TypeAlias = "Callable[[Emit, Value, Value], Value]"
 
@@ -60,12 +59,21 @@ def power(op: Emit, left: Value, right: Value) -> Value:
 
 
 def hypotenuse(op: Emit, left: Value, right: Value) -> Value:
-    """sqrt(a^2 + b^2)."""
-    return _wide(op, left, right, lambda a, b: op.Sqrt(op.Add(op.Mul(a, a), op.Mul(b, b))))
+    """sqrt(a^2 + b^2): infinite beside an infinity, even where the other is NaN."""
+
+    def compute(a: Value, b: Value) -> Value:
+        root = op.Sqrt(op.Add(op.Mul(a, a), op.Mul(b, b)))
+        endless = op.Or(op.Equal(op.Abs(a), np.inf), op.Equal(op.Abs(b), np.inf))
+        return op.Where(endless, op.scalar(np.inf, a.dtype), root)
+
+    return _wide(op, left, right, compute)
 
 
 def compared(op_type: str) -> Binary:
-    """A comparison that answers 0 or 1 in the operands' type."""
+    """A comparison that answers 0 or 1 in the operands' type.
+
+    "Greater" is "less" turned round, which is false beside NaN in all engines.
+    """
 
     def compare(op: Emit, left: Value, right: Value) -> Value:
         if op_type == "NotEqual":
@@ -75,11 +83,19 @@ def compared(op_type: str) -> Binary:
     return compare
 
 
+def turned(compute: Binary) -> Binary:
+    """The same with the operands exchanged."""
+    return lambda op, left, right: compute(op, right, left)
+
+
 def logical(op_type: str) -> Binary:
-    """A logical operator on "is not zero" that answers 0 or 1 in the operands' type."""
+    """A logical operator on "is not zero", as NaN is, that answers 0 or 1 in the operands' type."""
+
+    def holds(op: Emit, value: Value) -> Value:
+        return op.Not(op.Equal(value, 0)) if value.is_float else truth(op, value)
 
     def combine(op: Emit, left: Value, right: Value) -> Value:
-        return op.cast(op.node(op_type, truth(op, left), truth(op, right))[0], left.dtype)
+        return op.cast(op.node(op_type, holds(op, left), holds(op, right))[0], left.dtype)
 
     return combine
 
@@ -88,12 +104,10 @@ def arithmetic(op_type: str) -> Binary:
     """An arithmetic operator; bytes wrap, where engines would saturate them."""
 
     def compute(op: Emit, left: Value, right: Value) -> Value:
-        if left.dtype not in _BYTES:
-            return op.node(op_type, left, right)[0]
-        wide = op.node(op_type, op.cast(left, DType.INT32), op.cast(right, DType.INT32))[0]
-        low = 0 if left.dtype is DType.UINT8 else 128
-        wrapped = op.Sub(op.Mod(op.Add(wide, low), 256), low)
-        return op.cast(wrapped, left.dtype)
+        def combined(one: Value) -> Value:
+            return op.node(op_type, one, op.cast(right, one.dtype))[0]
+
+        return unary.wrapped(op, left, combined)
 
     return compute
 
@@ -137,8 +151,8 @@ BINARY: Mapping[str, Binary] = {
     "minimum": extreme("Min"),
     "equal": compared("Equal"),
     "not_equal": compared("NotEqual"),
-    "greater": compared("Greater"),
-    "greater_equal": compared("GreaterOrEqual"),
+    "greater": turned(compared("Less")),
+    "greater_equal": turned(compared("LessOrEqual")),
     "lesser": compared("Less"),
     "lesser_equal": compared("LessOrEqual"),
     "logical_and": logical("And"),
@@ -220,7 +234,7 @@ def add_n(op: Emit, *args: Value) -> Value:
     """The sum of tensors of one shape."""
     total = args[0]
     for value in args[1:]:
-        total = op.Add(total, value)
+        total = BINARY["add"](op, total, value)
     return op.shaped(total, op.same_shape(*args))
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from gluonserve.loader.lowering.elementwise import BINARY, hypotenuse, modulo, power
+from gluonserve.loader.lowering.elementwise import BINARY, hypotenuse, modulo, power, turned
 from gluonserve.loader.lowering.table import OpTable
 from gluonserve.loader.lowering.unary import UNARY
 from gluonserve.loader.lowering.values import FLOATS
@@ -159,8 +159,8 @@ ARITHMETIC: Mapping[str, Binary] = {
 COMPARISONS: Mapping[str, Binary] = {
     "equal": compared("Equal"),
     "not_equal": compared("NotEqual"),
-    "greater": compared("Greater"),
-    "greater_equal": compared("GreaterOrEqual"),
+    "greater": turned(compared("Less")),
+    "greater_equal": turned(compared("LessOrEqual")),
     "less": compared("Less"),
     "less_equal": compared("LessOrEqual"),
 }

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 Unary: TypeAlias = "Callable[[Emit, Value], Value]"
 
+BYTES = frozenset({DType.INT8, DType.UINT8})
+NAN_IN_EXP = "Exp of NaN"
+"""What a target lacks whose ``Exp`` makes infinity of NaN."""
 _UNSIGNED = frozenset({DType.UINT8, DType.UINT16, DType.UINT32, DType.UINT64})
 
 
@@ -64,12 +67,29 @@ def logical_not(op: Emit, data: Value) -> Value:
     return op.cast(op.Equal(data, 0) if data.dtype is not DType.BOOL else op.Not(data), data.dtype)
 
 
+def wrapped(op: Emit, data: Value, compute: Callable[[Value], Value]) -> Value:
+    """``compute`` in the data's type; bytes wrap, where engines would saturate them."""
+    if data.dtype not in BYTES:
+        return compute(data)
+    low = 0 if data.dtype is DType.UINT8 else 128
+    wide = compute(op.cast(data, DType.INT32))
+    return op.cast(op.Sub(op.Mod(op.Add(wide, low), 256), low), data.dtype)
+
+
 def _absolute(op: Emit, data: Value) -> Value:
-    return data if data.dtype in _UNSIGNED else op.Abs(data)
+    return data if data.dtype in _UNSIGNED else wrapped(op, data, op.Abs)
 
 
 def _negative(op: Emit, data: Value) -> Value:
-    return op.Sub(op.scalar(0, data.dtype), data) if data.dtype in _UNSIGNED else op.Neg(data)
+    if data.dtype in _UNSIGNED and data.dtype not in BYTES:
+        return op.Sub(op.scalar(0, data.dtype), data)
+    return wrapped(op, data, op.Neg)
+
+
+def exponential(op: Emit, data: Value) -> Value:
+    """``Exp``; NaN stays."""
+    power = op.Exp(data)
+    return power if op.target.has(NAN_IN_EXP) else op.Where(op.IsNaN(data), data, power)
 
 
 def _sign(op: Emit, data: Value) -> Value:
@@ -128,8 +148,8 @@ UNARY: Mapping[str, Unary] = {
     "cosh": _single("Cosh"),
     "degrees": _times(180 / math.pi),
     "erf": _single("Erf"),
-    "exp": _real("Exp"),
-    "expm1": lambda op, data: real(op, data, lambda x: op.Sub(op.Exp(x), 1.0)),
+    "exp": lambda op, data: real(op, data, lambda x: exponential(op, x)),
+    "expm1": lambda op, data: real(op, data, lambda x: op.Sub(exponential(op, x), 1.0)),
     "fix": truncate,
     "floor": _kept("Floor"),
     "log": _real("Log"),
@@ -151,7 +171,7 @@ UNARY: Mapping[str, Unary] = {
     "sinh": _single("Sinh"),
     "softsign": _single("Softsign"),
     "sqrt": _real("Sqrt"),
-    "square": lambda op, data: op.Mul(data, data),
+    "square": lambda op, data: wrapped(op, data, lambda x: op.Mul(x, x)),
     "tan": _single("Tan"),
     "tanh": _real("Tanh"),
     "trunc": truncate,
