@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from gluonserve.errors import InvalidModel
 from gluonserve.loader.lowering import dims
 from gluonserve.loader.lowering.reshape_codes import legacy_target, resolved
@@ -89,12 +87,12 @@ def expand_dims(op: Emit, data: Value, *, axis: int) -> Value:
 
 @OPS.lowers("squeeze")
 def squeeze(op: Emit, data: Value, *, axis: Dims | None = None) -> Value:
-    """Without axes all of size one go; a legacy graph keeps one axis at least."""
+    """Without axes all of size one go, but for the first where no other is left."""
     if axis:
         axes = sorted({data.axis(one) for one in axis})
     else:
         axes = [at for at, dim in enumerate(data.shape) if dim == 1]
-    if len(axes) == data.rank and data.rank and not op.np_shape:
+    if len(axes) == data.rank and data.rank:
         axes = axes[1:]
     return op.squeeze(data, *axes)
 
@@ -141,11 +139,24 @@ def broadcast_like(
 
 @OPS.lowers("tile")
 def tile(op: Emit, data: Value, *, reps: Dims) -> Value:
-    """Whichever is shorter, repeats or shape, is filled up with ones from the left."""
+    """Whichever is shorter, repeats or shape, is filled up with ones from the left.
+
+    By ``Expand``: OpenVINO's ``Tile`` answers wrong over some pairs of axes where rows are free.
+    """
     rank = max(len(reps), data.rank)
-    full = op.reshape(data, ((1,) * (rank - data.rank) + data.shape))
+    sizes = (1,) * (rank - data.rank) + data.shape
     repeats = (1,) * (rank - len(reps)) + tuple(reps)
-    return full if set(repeats) <= {1} else op.Tile(full, op.const(np.array(repeats, np.int64)))
+    if set(repeats) <= {1}:
+        return op.reshape(data, sizes)
+    apart: list[Dim] = []
+    wide: list[Dim] = []
+    for size, count in zip(sizes, repeats, strict=True):
+        apart += [size] if 1 in (size, count) else [1, size]
+        wide += [size * count] if 1 in (size, count) else [count, size]
+    wanted = [size * count for size, count in zip(sizes, repeats, strict=True)]
+    if 0 in wanted:
+        return op.filled(0, wanted, data.dtype)
+    return op.reshape(op.expand(op.reshape(data, apart), wide), wanted)
 
 
 @OPS.lowers("repeat")
@@ -153,10 +164,11 @@ def repeat(op: Emit, data: Value, *, repeats: int, axis: int | None = None) -> V
     """Every element ``repeats`` times in a row; without an axis of the flattened tensor."""
     flat = data if axis is not None else op.reshape(data, (dims.product(data.shape),))
     at = flat.axis(axis or 0)
-    wide = op.expand(
-        op.unsqueeze(flat, at + 1), (*flat.shape[: at + 1], repeats, *flat.shape[at + 1 :])
-    )
-    return op.reshape(wide, (*flat.shape[:at], flat.shape[at] * repeats, *flat.shape[at + 1 :]))
+    wanted = (*flat.shape[:at], flat.shape[at] * repeats, *flat.shape[at + 1 :])
+    if 0 in wanted:
+        return op.filled(0, wanted, data.dtype)
+    apart = (*flat.shape[: at + 1], repeats, *flat.shape[at + 1 :])
+    return op.reshape(op.expand(op.unsqueeze(flat, at + 1), apart), wanted)
 
 
 @OPS.lowers("shape_array")
