@@ -38,10 +38,12 @@ def activation(
     if act_type == "relu":
         return _rectified(op, data)
     if act_type == "log_sigmoid":
-        return op.Neg(op.Softplus(op.Neg(data)))
+        return op.Neg(_soft_relu(op, op.Neg(data)))
     if act_type == "mish":
-        return op.Mul(data, op.Tanh(op.Softplus(data)))
-    names = {"softrelu": "Softplus", "softsign": "Softsign", "tanh": "Tanh"}
+        return op.Mul(data, op.Tanh(_soft_relu(op, data)))
+    if act_type == "softrelu":
+        return _soft_relu(op, data)
+    names = {"softsign": "Softsign", "tanh": "Tanh"}
     return op.node(names.get(act_type, "Sigmoid"), data)[0]
 
 
@@ -93,6 +95,13 @@ def _gelu_tanh(op: Emit, data: Value) -> Value:
     cube = op.Mul(op.Mul(data, data), data)
     inner = op.Mul(op.Add(data, op.Mul(cube, 0.044715)), float(np.sqrt(2 / np.pi)))
     return op.Mul(op.Mul(data, op.Add(op.Tanh(inner), 1.0)), 0.5)
+
+
+def _soft_relu(op: Emit, data: Value) -> Value:
+    """``Softplus``; of float64 ONNX Runtime's overflows where the data is large."""
+    if data.dtype is not DType.FP64:
+        return op.Softplus(data)
+    return op.Add(op.Relu(data), op.Log(op.Add(op.Exp(op.Neg(op.Abs(data))), 1.0)))
 
 
 def _slope(op: Emit, data: Value, gamma: Value) -> Value:
@@ -183,10 +192,13 @@ def softmax_output(
     multi_output: bool = False,
     preserve_shape: bool = False,
 ) -> Value:
-    """Over axis 1, over the last axis, or over all but the batch, taken as one."""
+    """Over axis 1, over the last axis, or over all but the batch, taken as one.
+
+    MXNet's oneDNN, to which float32 of rank 4 goes, takes the last axis in place of all.
+    """
     if multi_output:
         return op.Softmax(data, axis=1)
-    if preserve_shape or data.rank <= 2:
+    if preserve_shape or data.rank <= 2 or (data.rank == 4 and data.dtype is DType.FP32):
         return op.Softmax(data, axis=-1)
     rows = op.reshape(data, (data.shape[0], dims.product(data.shape[1:])))
     return op.reshape(op.Softmax(rows, axis=-1), data.shape)

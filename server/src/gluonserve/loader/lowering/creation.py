@@ -135,9 +135,9 @@ def ramp(
 ) -> Value:
     """``count`` numbers: start, start + step, ..., each ``repeat`` times in a row.
 
-    Of an integer type the start and the step are too.
+    Of an integer type the start and the step are too, and so they are of float16 in MXNet.
     """
-    if dtype.numpy.kind in "iu":
+    if dtype.numpy.kind in "iu" or dtype is DType.FP16:
         start, step = int(start), int(step)
     if isinstance(count, int):
         return op.const(converted(start + (np.arange(count) // repeat) * step, dtype))

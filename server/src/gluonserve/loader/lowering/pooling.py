@@ -96,7 +96,18 @@ def pooling_v1(
     stride: Dims = (),
     pad: Dims = (),
 ) -> Value:
-    """As ``Pooling``, but ``avg`` always divides by the whole window."""
+    """As ``Pooling``, but ``avg`` always divides by the whole window; ``max`` pads with zeros.
+
+    A window behind the padding answers -inf.
+    """
+    if pool_type == "max" and not global_pool:
+        padded = _padded(op, data, pad, pad)
+        windows = _windows(padded.shape[2:], kernel, stride, (), pooling_convention)
+        most = _maximum(op, padded, windows)
+        if not any(windows.overhang):
+            return most
+        lowest = float(np.finfo(data.dtype.numpy).min)
+        return op.Where(op.LessOrEqual(most, lowest), op.scalar(-np.inf, data.dtype), most)
     if pool_type == "avg" and not global_pool:
         total = pooling(
             op, data, kernel=kernel, pool_type="sum", stride=stride, pad=pad,
