@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
@@ -162,12 +163,63 @@ def _image(figures: Figures) -> list[str]:
     return ["## The container image", "", *_table(["", ""], rows)]
 
 
+def _rewrites(figures: Figures) -> list[str]:
+    rows = [
+        [
+            name,
+            f"{one['as_exported_ms']:.3f}",
+            f"{one['rewritten_ms']:.3f}",
+            f"**{one['gain']:.1f}**",
+        ]
+        for name, one in figures.items()
+    ]
+    heads = ["milliseconds per call, one thread", "step by step", "as one layer", "gain"]
+    return ["## Unrolled recurrent cells", "", *_table(heads, rows)]
+
+
+def _zoo(figures: Figures) -> list[str]:
+    def row(cell: Figures) -> list[str]:
+        times = cell["ms_per_call"]
+        ours, theirs = (
+            min(times, key=lambda label: times[label] if label.startswith("ours") is side else inf)
+            for side in (True, False)
+        )
+        return [
+            cell["network"],
+            f"{times[ours]:.2f} ({ours.removeprefix('ours, ')})",
+            f"{times[theirs]:.2f} ({theirs})",
+            f"**{cell['ratio']:.2f}**",
+        ]
+
+    cells = [cell for cell in figures["cells"] if "ratio" in cell]
+    left = [cell["network"] for cell in figures["cells"] if "ratio" not in cell]
+    which = (
+        f"every {figures['every']}th of the networks" if figures["every"] > 1 else "all networks"
+    )
+    return [
+        "## The zoo: the executor of `auto` against MXNet's best mode, fp32",
+        "",
+        (
+            f"Over {which} of `make zoo` that MXNet imports again ({len(cells)}): geometric mean"
+            f" **{figures['geometric_mean']:.2f}**; slower than MXNet:"
+            f" {', '.join(figures['slower']) or 'none'}; not measured: {', '.join(left) or 'none'}."
+        ),
+        "",
+        *_table(
+            ["milliseconds per call", "gluonserve", "MXNet's best", "ratio"],
+            map(row, sorted(cells, key=lambda cell: cell["ratio"])),
+        ),
+    ]
+
+
 SECTIONS: dict[str, Callable[[Figures], list[str]]] = {
     "engines": _engines,
     "served_resnet": _served_resnet,
     "served_lenet": _served_lenet,
     "empty_model": _empty_model,
     "memory": _memory,
+    "rewrites": _rewrites,
+    "zoo": _zoo,
     "image": _image,
 }
 

@@ -44,6 +44,7 @@ class Report:
     parameter_bytes: int = 0
     executor: Mapping[str, str] = field(default_factory=dict)
     batching: str = ""
+    rewrites: tuple[str, ...] = ()
     notes: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     obstacles: tuple[Obstacle, ...] = ()
@@ -105,6 +106,7 @@ def _import(source: ModelSource, samples: Samples | None, report: Report) -> Non
     facts = imported.facts()
     report.inputs, report.outputs = imported.signature.inputs, imported.signature.outputs
     report.parameters, report.parameter_bytes = facts.parameters, facts.parameter_bytes
+    report.rewrites = facts.rewrites
     if isinstance(imported.params, Params):
         imported.params.close()
 

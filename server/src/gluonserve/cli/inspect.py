@@ -50,7 +50,12 @@ def _print(report: Report) -> None:
             (one.operator, one.reason, ", ".join(one.nodes), one.remedy) for one in report.obstacles
         ]
         out.print(rendering.table("in the way", ["operator", "why", "nodes", "what to do"], rows))
-    for title, lines in (("note", report.notes), ("[red]problem[/]", report.problems)):
+    titled = (
+        ("rewritten", report.rewrites),
+        ("note", report.notes),
+        ("[red]problem[/]", report.problems),
+    )
+    for title, lines in titled:
         for line in lines:
             out.print(f"{title}: ", rendering.plain(line), sep="")
     out.print()

@@ -19,6 +19,7 @@ from gluonserve.loader.lowering.table import reachable
 from gluonserve.loader.outputs import output_names
 from gluonserve.loader.params import Params, read_params
 from gluonserve.loader.roles import roles
+from gluonserve.loader.rolling import rolled
 from gluonserve.loader.symbol import read_symbol
 from gluonserve.loader.widening import FLOAT16, widened
 from gluonserve.tensors import Signature, TensorSpec
@@ -60,6 +61,8 @@ class Facts:
     parameters: int
     parameter_bytes: int
     notes: tuple[str, ...]
+    rewrites: tuple[str, ...]
+    """What is run in another form than it was exported in, with the same answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,8 @@ class Imported:
     """What the graph fixed of shapes that it left open."""
     answers: tuple[str, ...] = ()
     """The names of the outputs."""
+    rewrites: tuple[str, ...] = ()
+    """What ``plan`` runs in another form than ``graph`` has it."""
 
     def lower(self, target: Target = PLAIN_ONNX) -> Lowered:
         """ONNX for what ``target`` can do; weights stay in the mapped file.
@@ -109,6 +114,7 @@ class Imported:
             parameters=sum(array.size for array in arrays),
             parameter_bytes=sum(array.nbytes for array in arrays),
             notes=self.notes,
+            rewrites=self.rewrites,
         )
 
 
@@ -158,7 +164,8 @@ def _imported(
     stored: Mapping[str, np.ndarray] = {} if params is None else params
     parts = roles(graph, stored.keys())
     names = _data_inputs(graph, needed, parts, hints, filed=params is not None)
-    plan = Plan(graph, table, stored)
+    rewritten = rolled(graph)
+    plan = Plan(rewritten.graph, table, stored)
     known = facts.input_facts(graph, stored, names, hints, samples)
     built = facts.settled(plan, known, hints, samples)
     signature = _signature(graph, built, hints, renamed)
@@ -175,6 +182,7 @@ def _imported(
         plan=plan,
         holes=built.build.known,
         answers=tuple(spec.name for spec in signature.outputs),
+        rewrites=rewritten.chains,
     )
 
 

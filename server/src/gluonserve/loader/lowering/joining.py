@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gluonserve.loader.lowering.table import OpTable
+from gluonserve.loader.lowering.values import Piece
 
 if TYPE_CHECKING:
     from gluonserve.loader.attributes import Dims
@@ -32,11 +33,32 @@ def rnn_param_concat(op: Emit, *data: Value, dim: int = 1) -> Value:
 
 @OPS.lowers("stack", ignoring=("num_args",))
 def stack(op: Emit, *data: Value, axis: int = 0) -> Value:
-    """Tensors of one shape on a new axis, counted in the result."""
+    """Tensors of one shape on a new axis, counted in the result; of a split one, its own."""
+    whole = _unsplit(op, data, axis)
+    if whole is not None:
+        return whole
     shape = op.same_shape(*data, what="stack")
     at = axis if axis >= 0 else axis + data[0].rank + 1
     rows = [op.unsqueeze(op.shaped(value, shape), at) for value in data]
     return rows[0] if len(rows) == 1 else op.Concat(*rows, axis=at)
+
+
+def _unsplit(op: Emit, data: tuple[Value, ...], axis: int) -> Value | None:
+    """What was taken apart into all of these, in this order or backwards, as their stack."""
+    pieces = [value.piece for value in data]
+    first = pieces[0]
+    if first is None or any(piece is None or piece.whole is not first.whole for piece in pieces):
+        return None
+    places = [piece.at for piece in pieces if piece is not None]
+    forwards = list(range(first.count))
+    if first.count != len(data) or places not in (forwards, forwards[::-1]):
+        return None
+    whole, came = first.whole, first.axis
+    if places != forwards:
+        whole = op.Gather(whole, op.const(places), axis=came)
+    order = [at for at in range(whole.rank) if at != came]
+    order.insert(axis if axis >= 0 else axis + whole.rank, came)
+    return op.transpose(whole, order)
 
 
 @OPS.lowers("SliceChannel")
@@ -91,7 +113,12 @@ def _split(
             "Split", data, op.shape_vector(sizes), outputs=len(sizes), axis=axis,
             types=[(data.dtype, _with(data, axis, size)) for size in sizes],
         )  # fmt: skip
-    return tuple(op.squeeze(part, axis) for part in parts) if squeeze else parts
+    if not squeeze:
+        return parts
+    return tuple(
+        replace(op.squeeze(part, axis), piece=Piece(data, axis, at, len(parts)))
+        for at, part in enumerate(parts)
+    )
 
 
 def _with(data: Value, axis: int, size: Dim) -> tuple[Dim, ...]:

@@ -43,13 +43,24 @@ FROM_ONNX: Mapping[int, DType] = {number: dtype for dtype, number in ONNX_TYPE.i
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Piece:
+    """Where a tensor was one of ``count`` slices of size one along an axis, which it lost."""
+
+    whole: Value
+    axis: int
+    at: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Value:
     """A tensor of the graph being built.
 
     ``reads_data`` says that some model input's values (not only its shape) reach it. ``constant``
     holds its elements where they are known at import; ``content`` those of a short vector of
     integers that may be symbolic, as the shape of a tensor is. ``parts`` are what a vector was
-    joined from, where its users want them apart again.
+    joined from, where its users want them apart again; ``piece`` is what it was taken from, where
+    they want that whole again.
     """
 
     name: str
@@ -59,6 +70,7 @@ class Value:
     constant: np.ndarray | None = field(default=None, repr=False)
     content: tuple[Dim, ...] | None = field(default=None, repr=False)
     parts: tuple[Value, ...] = field(default=(), repr=False)
+    piece: Piece | None = field(default=None, repr=False)
 
     @property
     def rank(self) -> int:
