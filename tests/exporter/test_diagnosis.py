@@ -171,6 +171,14 @@ def test_hybrid_form_of_a_plain_block_is_named():
     assert "HybridConcurrent" in finding.what
 
 
+def test_attribute_that_every_call_sets_is_named():
+    findings = diagnose(odd.CountsCalls(), odd.rows(3, 4)).findings
+
+    assert [one.what for one in findings if one.code == "random"] == [
+        "two runs on the sample gave different outputs; each sets calls"
+    ]
+
+
 def test_unused_input_is_named():
     diagnosis = diagnose(odd.IgnoresInput(), odd.rows(3, 1), odd.rows(3, 4))
 

@@ -214,8 +214,8 @@ KINDS: Dict[str, Kind] = {
     "random": Kind(
         STOPS,
         "The same input gives different outputs, so nothing can be proven of an export.",
-        "Leave random layers out of the network that is served, and numbers that change from call "
-        "to call (counters, clocks).",
+        "Leave random layers out of the network that is served, and what changes from call to call "
+        "(counters, clocks); take a state as an input, and return the new state as an output.",
     ),
     "constant": Kind(
         STOPS,

@@ -12,7 +12,7 @@ import numpy as np
 from gluonserve_export import generalising
 from gluonserve_export.arrays import arrays_of, difference, drawn, leaves, like, regroup
 from gluonserve_export.findings import Finding
-from gluonserve_export.networks import parameters
+from gluonserve_export.networks import blocks, parameters
 from gluonserve_export.recorded import Recorded, Stopped
 from gluonserve_export.recording import record
 from gluonserve_export.rows import NONE, axis_of, check_axes, more_than
@@ -177,11 +177,13 @@ class _Tracer:
 
     def _unproven(self, first: Run, other: Optional[Run] = None) -> Stopped:
         """Why: the network answers otherwise each time, or the graph holds what values made."""
+        before = {path: dict(vars(one)) for path, one in blocks(self._net).values()}
         again = self._run(first.inputs)
         differs = any(difference(a, b) for a, b in zip(again.outputs, first.outputs))
         if differs or generalising.unlike(first.recorded, again.recorded):
             path, where = _parting(first.recorded, again.recorded)
             what = "two runs on the sample gave different outputs"
+            what += "".join(f"; each sets {name}" for name in _set_since(before, self._net))
             return Stopped(Finding("random", path, what, where))
         path, where = _parting(first.recorded, (other or again).recorded)
         on = "the sample" if other is None else "other values of the sample's shapes"
@@ -364,6 +366,16 @@ class _Tracer:
             return list(found.values())
         path, where = _parting(first, run.recorded)
         return [Finding("fixed-dimension", path, what, where)]
+
+
+def _set_since(before: Mapping[str, Mapping[str, Any]], net: gluon.Block) -> List[str]:
+    """Attributes of Blocks that hold something else than before."""
+    return [
+        f"{path}.{name}".lstrip(".")
+        for path, block in blocks(net).values()
+        for name, value in vars(block).items()
+        if not name.startswith("_") and value is not before.get(path, {}).get(name)
+    ]
 
 
 _DRAWING = re.compile("random|sample|shuffle|multinomial|normal|uniform|Dropout")
