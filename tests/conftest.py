@@ -6,6 +6,7 @@ A marked test that cannot run here is deselected, and the end of the report says
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
 import subprocess
 from typing import TYPE_CHECKING
@@ -64,6 +65,14 @@ def pytest_terminal_summary(
         terminalreporter.write_line(f"{count} tests marked {marker} not run: {WHY[marker]}")
     for name in config.stash.get(FILES_LEFT_OUT, []):
         terminalreporter.write_line(f"{name} not read: {WHY['mxnet']}")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Write which operators are asked of live MXNet, where that is asked for."""
+    if os.environ.get("GLUONSERVE_LIST_LIVE") and not session.testsfailed:
+        from asking import write  # noqa: PLC0415 - else nothing of it is needed
+
+        write()
 
 
 def _has_gpu() -> bool:

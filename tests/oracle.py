@@ -6,6 +6,7 @@ import json
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from asking import in_graph, note
 from replay import ENGINES, Case, compare, imported, prepared
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class Operator:
         self.op, self.examples, self.free, self.stored = op, dict(examples), free, stored
         self.attributes = {name: str(value) for name, value in attributes.items()}
         self.np_shape = np_shape
+        note([op])
         self.symbol = _symbol(op, list(examples), self.attributes, outputs, np_shape=np_shape)
 
     def ask(self, feeds: Mapping[str, np.ndarray]) -> tuple[np.ndarray, ...]:
@@ -85,6 +87,7 @@ class Network:
         stored: Mapping[str, np.ndarray] | None = None,
     ) -> None:
         self.symbol, self.data, self.stored = symbol, dict(data), dict(stored or {})
+        note(in_graph(symbol.tojson()))
         names = set(symbol.list_inputs())
         roles = {**dict.fromkeys(self.data, "data"), **dict.fromkeys(self.stored, "param")}
         arrays = {**self.data, **self.stored}
