@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from asking import note
 from oracle import Operator
 from replay import CORPUS, ENGINES, Case, cases, compare, imported, run
 
@@ -32,6 +33,7 @@ def imperatively(
     from mxnet.ndarray.numpy import _internal  # noqa: PLC0415
     from mxnet.ndarray.numpy_extension import _op  # noqa: PLC0415
 
+    note([op])
     homes = {"_npx": _op, "_npi": _internal, "_contrib": mx.nd.contrib}
     prefix = next(prefix for prefix in homes if op.startswith(f"{prefix}_"))
     legacy = prefix == "_contrib"

@@ -67,6 +67,11 @@ def test_resize_of_bytes_to_many_sizes() -> None:
         Operator("_image_resize", {"data": data}, size=size).check()
 
 
+@pytest.mark.parametrize("interp", [0, 1])
+def test_resize_by_width_and_height(interp: int) -> None:
+    Operator("_cvimresize", {"src": picture((20, 24, 3))}, w=17, h=31, interp=interp).check()
+
+
 @pytest.mark.parametrize("shape", [(9, 8, 3), (2, 9, 8, 1)], ids=str)
 def test_crop(shape: tuple[int, ...]) -> None:
     Operator(
