@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+import textwrap
 import warnings
 from pathlib import Path
 
 import mxnet as mx
 import pytest
 
-from gluonserve_export import KINDS
+from gluonserve_export import KINDS, diagnose
+from gluonserve_export.cli import _parser
 
 pytestmark = pytest.mark.mxnet
 PAGE = Path(__file__).resolve().parents[2] / "docs/exporting.md"
@@ -30,6 +32,26 @@ def test_examples_run_in_order(tmp_path, monkeypatch):
 
     assert len(blocks) > 10
     assert (tmp_path / "models/tiny/1/model.toml").exists()
+    printed = str(diagnose(names["careless"], names["x"]))
+    assert _without_place(printed) == _without_place(_indented_after("The printed tree:"))
+
+
+def _without_place(tree):
+    return re.sub(r"at example\d*\.py:\d+", "at example.py", tree)
+
+
+def _indented_after(line):
+    rest = PAGE.read_text().split(line + "\n\n")[1]
+    block = rest.split("\n\n")[0]
+    return textwrap.dedent(block)
+
+
+def test_commands_are_understood():
+    lines = re.findall(r"^    python -m gluonserve_export (.*)$", PAGE.read_text(), re.MULTILINE)
+
+    commands = [_parser().parse_args(line.split()).command for line in lines]
+
+    assert commands == ["diagnose", "export", "repair"]
 
 
 def test_every_finding_is_listed_as_it_is():
