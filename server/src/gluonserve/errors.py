@@ -15,6 +15,7 @@ GluonserveError
 ├── BackendUnavailable   the executor's package or device is not there    UNSUPPORTED
 ├── AnswersDiffer        recorded answers are not reproduced              FAILED
 └── ExecutionFailed      the engine raised                                FAILED
+    └── ShapesRefused    no network of this kind takes such shapes        INVALID
 """
 
 from __future__ import annotations
@@ -135,3 +136,9 @@ class ExecutionFailed(GluonserveError):
     """The engine failed on a batch; the cause is logged and in ``__cause__``, not in the text."""
 
     kind = ErrorKind.FAILED
+
+
+class ShapesRefused(ExecutionFailed):
+    """The network does not take inputs of these shapes, which its signature left open."""
+
+    kind = ErrorKind.INVALID

@@ -63,7 +63,9 @@ class FakeExecutor:
         concurrency: int = 1,
         gated: bool = False,
         fails_on: Callable[[Tensors], bool] = lambda inputs: False,
+        failure: Exception | None = None,
     ) -> None:
+        self.failure = failure or FloatingPointError("this engine does not like these values")
         self.signature = signature or signature_of()
         self.concurrency = concurrency
         self.description: Mapping[str, str] = {"executor": "fake"}
@@ -82,7 +84,7 @@ class FakeExecutor:
         if self.gate is not None:
             assert self.gate.acquire(timeout=20), "nobody opened the gate"
         if self._fails_on(lease.inputs):
-            raise FloatingPointError("this engine does not like these values")
+            raise self.failure
         lease.outputs = self._compute(lease.inputs)
 
     def close(self) -> None: ...

@@ -15,6 +15,7 @@ from gluonserve.errors import (
     ExecutionFailed,
     Overloaded,
     ServerNotReady,
+    ShapesRefused,
 )
 
 from .fakes import (
@@ -142,6 +143,22 @@ class TestOwnExceptions:
             assert {type(error.__cause__) for error in errors} == {FloatingPointError}
             assert "values" not in str(errors[0])  # the engine's words are for the log
             assert [entry["event"] for entry in logs] == ["batch failed"]
+
+        run_manually(scenario)
+
+    def test_shapes_that_the_network_refuses_are_the_callers_mistake(self) -> None:
+        async def scenario(loop: ManualLoop) -> None:
+            refused = ShapesRefused("the network does not take data (1, 9)")
+            executor = FakeExecutor(fails_on=lambda inputs: True, failure=refused)
+            async with DynamicBatcher(executor, BatchPolicy()) as batcher:
+                callers = [submit(batcher, value) for value in range(2)]
+                with capture_logs() as logs:
+                    errors = await asyncio.gather(*callers, return_exceptions=True)
+
+            assert [type(error) for error in errors] == [ShapesRefused] * 2
+            assert {str(error) for error in errors} == {str(refused)}
+            assert errors[0] is not errors[1]
+            assert logs == []
 
         run_manually(scenario)
 

@@ -18,18 +18,17 @@ from structlog import get_logger
 from gluonserve.batching.answer import Answer, BatcherStatistics, Timing
 from gluonserve.batching.burst import Burst
 from gluonserve.batching.deadlines import Deadlines
-from gluonserve.batching.flight import Flight
+from gluonserve.batching.flight import Flight, error_of
 from gluonserve.batching.observer import Unobserved
 from gluonserve.batching.policy import BatchPolicy, DropReason
 from gluonserve.batching.queue import Pending, RequestQueue
 from gluonserve.batching.tensors import RowLayout
 from gluonserve.errors import (
     DeadlineExceeded,
-    ExecutionFailed,
-    GluonserveError,
     InvalidRequest,
     Overloaded,
     ServerNotReady,
+    ShapesRefused,
 )
 
 if TYPE_CHECKING:
@@ -129,7 +128,8 @@ class DynamicBatcher:
             Overloaded: the queue is full.
             DeadlineExceeded: the deadline passed first.
             ServerNotReady: the batcher is closed or closing.
-            ExecutionFailed: the engine failed on this request's batch.
+            ExecutionFailed: the engine failed on this request's batch; ShapesRefused where no
+                network of this kind takes its shapes.
         """
         pending, reply = self._admit(inputs, deadline, priority)
         try:
@@ -365,14 +365,12 @@ class DynamicBatcher:
 
     def _fail(self, flight: Flight, cause: BaseException) -> None:
         requests, rows = flight.batch.requests, flight.batch.rows
-        self._log.error("batch failed", requests=len(requests), rows=rows, exc_info=cause)
-        told = isinstance(cause, GluonserveError)
+        if not isinstance(cause, ShapesRefused):
+            self._log.error("batch failed", requests=len(requests), rows=rows, exc_info=cause)
         for pending in requests:
             self._running.discard(pending)
             if not pending.reply.done():
-                error = ExecutionFailed(str(cause) if told else "the engine failed on this batch")
-                error.__cause__ = cause
-                pending.reply.set_exception(error)
+                pending.reply.set_exception(error_of(cause))
 
     # Closing
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
+from gluonserve.errors import ExecutionFailed, GluonserveError, ShapesRefused
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -49,3 +51,15 @@ class Flight:
         finally:
             lease.release()
         self.times = (stacked - began, ran - stacked, perf_counter_ns() - ran)
+
+
+def error_of(cause: BaseException) -> GluonserveError:
+    """What one caller of a failed batch is told: what is the callers' mistake by its own name."""
+    if isinstance(cause, ShapesRefused):
+        error: GluonserveError = ShapesRefused(str(cause))
+    elif isinstance(cause, GluonserveError):
+        error = ExecutionFailed(str(cause))
+    else:
+        error = ExecutionFailed("the engine failed on this batch")
+    error.__cause__ = cause
+    return error

@@ -14,7 +14,12 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from gluonserve.errors import BackendUnavailable, ExecutionFailed, UnsupportedModel
+from gluonserve.errors import (
+    BackendUnavailable,
+    ExecutionFailed,
+    ShapesRefused,
+    UnsupportedModel,
+)
 from gluonserve.executors.empty import EmptyLease, has_no_rows
 from gluonserve.executors.memory import FreeList, SlotLease, check_names, input_memory
 from gluonserve.executors.options import available_cores, cuda_index
@@ -212,7 +217,7 @@ class OpenVinoExecutor:
             return network.shapes.outputs(shapes)
         except RuntimeError as error:
             listed = ", ".join(f"{name} {list(shape)}" for name, shape in shapes.items())
-            raise ExecutionFailed(f"the network does not take {listed}") from error
+            raise ShapesRefused(f"the network does not take {listed}") from error
 
     def _usable(self) -> openvino.CompiledModel:
         """The compiled network, compiled again if a run has failed in it."""

@@ -14,7 +14,7 @@ from gluonserve.loader.lowering import dims, folding, lengths
 from gluonserve.loader.lowering.bodies import Body, Narrowed
 from gluonserve.loader.lowering.construction import HOLE, PLAIN_ONNX, Build, Scope, Target
 from gluonserve.loader.lowering.rules import RULES, Call
-from gluonserve.loader.lowering.values import ONNX_TYPE, UnknownDimension, Value
+from gluonserve.loader.lowering.values import ONNX_TYPE, UnknownDimension, Value, wrapped
 from gluonserve.tensors import DType
 
 if TYPE_CHECKING:
@@ -126,12 +126,12 @@ class Emit:
     def scalar(self, number: Dim | float, dtype: DType = DType.INT64) -> Value:
         """A scalar of this type: a number, or a dimension that is known only at run time."""
         if not isinstance(number, dims.Expr):
-            return self.const(_wrapped(number, dtype))
+            return self.const(wrapped(number, dtype))
         return self.cast(self.Squeeze(self.length(number), [0]), dtype)
 
     def filled(self, number: float, shape: Sequence[Dim], dtype: DType) -> Value:
         """A tensor of this shape in which every element is ``number``."""
-        element = _wrapped(number, dtype)
+        element = wrapped(number, dtype)
         count = dims.product(shape)
         if isinstance(count, int) and count <= _FILLED_ELEMENTS:
             known = tuple(self.static(dim, "a constant") for dim in shape)
@@ -394,11 +394,3 @@ def _attribute(name: str, value: object) -> AttributeProto:
     if isinstance(value, bool):
         return helper.make_attribute(name, int(value))
     return helper.make_attribute(name, value)
-
-
-def _wrapped(number: float, dtype: DType) -> np.ndarray:
-    """``number`` as C converts it to the type: towards zero, integers modulo their range."""
-    if dtype.numpy.kind in "iu":
-        whole = int(number) if np.isfinite(number) else int(np.sign(number)) << 63
-        return np.array(whole & 0xFFFFFFFFFFFFFFFF, np.uint64).astype(dtype.numpy)
-    return np.array(number).astype(dtype.numpy)

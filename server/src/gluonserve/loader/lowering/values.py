@@ -116,3 +116,11 @@ def value_info(value: Value, name: str | None = None) -> ValueInfoProto:
     """How ONNX declares an input or output; free dimensions by their names."""
     shape = [dim if isinstance(dim, int) else dims.free_name(dim) for dim in value.shape]
     return helper.make_tensor_value_info(name or value.name, ONNX_TYPE[value.dtype], shape)
+
+
+def wrapped(number: float, dtype: DType) -> np.ndarray:
+    """``number`` as C converts it to the type: towards zero, integers modulo their range."""
+    if dtype.numpy.kind in "iu":
+        whole = int(number) if np.isfinite(number) else int(np.sign(number)) << 63
+        return np.array(whole & 0xFFFFFFFFFFFFFFFF, np.uint64).astype(dtype.numpy)
+    return np.array(number).astype(dtype.numpy)
