@@ -155,11 +155,13 @@ TABLE = {
 }
 BELOW = {"data": -np.arange(1, 13, dtype=np.float32).reshape(1, 1, 4, 3)}
 PADDED = {"pool_type": "max", "kernel": (1, 3), "stride": (2, 1), "pad": (0, 2)}
+TO_ONE = {"height": 1, "width": 4, "align_corners": False}
 PINNED = {
+    "_contrib_BilinearResize2D": [Asked("_contrib_BilinearResize2D", BELOW, TO_ONE)],
     "Pooling_v1": [
         Asked("Pooling_v1", BELOW, PADDED),
         Asked("Pooling_v1", BELOW, {**PADDED, "pooling_convention": "full"}),
-    ]
+    ],
 }
 
 

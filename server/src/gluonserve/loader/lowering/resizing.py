@@ -91,6 +91,11 @@ def bilinear_resize(
         if mode == "odd_scale":
             sizes = tuple(op.static(size, "mode='odd_scale'") for size in sizes)
         wanted = tuple(_resized(mode, *pair) for pair in zip(sizes, scales, strict=True))
+    for axis, size in enumerate(wanted, start=2):
+        if size == 1 and not align_corners:
+            data = op.slice(
+                data, axis, 0, 1
+            )  # MXNet takes the first, where engines take the middle
     return resized(op, data, wanted, align_corners=align_corners)
 
 

@@ -62,6 +62,15 @@ def cube_root(op: Emit, data: Value) -> Value:
     return real(op, data, lambda x: op.Mul(op.Sign(x), op.Pow(op.Abs(x), 1.0 / 3)))
 
 
+def _over_cube_root(op: Emit, data: Value) -> Value:
+    """1 / the real root; of -0 it is -infinity, though the root drops that sign."""
+
+    def compute(x: Value) -> Value:
+        return op.Where(op.Equal(x, 0), op.Reciprocal(x), op.Reciprocal(cube_root(op, x)))
+
+    return real(op, data, compute)
+
+
 def logical_not(op: Emit, data: Value) -> Value:
     """1 where an element is zero, in the data's type."""
     return op.cast(op.Equal(data, 0) if data.dtype is not DType.BOOL else op.Not(data), data.dtype)
@@ -159,7 +168,7 @@ UNARY: Mapping[str, Unary] = {
     "logical_not": logical_not,
     "negative": _negative,
     "radians": _times(math.pi / 180),
-    "rcbrt": lambda op, data: real(op, data, lambda x: op.Reciprocal(cube_root(op, x))),
+    "rcbrt": _over_cube_root,
     "reciprocal": _real("Reciprocal"),
     "relu": _relu,
     "rint": round_down,
