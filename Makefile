@@ -54,6 +54,11 @@ conformance: .venv/dev.stamp ## every recorded operator case, without MXNet, and
 	$(IN)/python -m tests.conforming $(ARGS)
 	$(if $(ARGS),,$(IN)/python -m pytest -m slow tests/unit/loader/test_broken_imports.py)
 
+.PHONY: live
+live: .venv-mxnet/oracle.stamp ## operators asked of live MXNet with many drawn cases (DRAWN=50 examples each, ARGS="-k name"), and their list
+	GLUONSERVE_DRAWN=$(or $(DRAWN),50) $(if $(ARGS),,GLUONSERVE_LIST_LIVE=1) \
+	    $(ORACLE)/python -m pytest -m mxnet tests/conformance $(ARGS)
+
 ZOO ?= .zoo/networks
 BUILT_ZOO := $(filter file,$(origin ZOO))
 .PHONY: zoo
