@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 from typing import TYPE_CHECKING
@@ -23,6 +24,9 @@ WHY = {
 }
 LEFT_OUT = pytest.StashKey[dict[str, int]]()
 FILES_LEFT_OUT = pytest.StashKey[list[str]]()
+_ALL_OF_MXNET = re.compile(
+    r"^(import mxnet|from mxnet|pytestmark = pytest\.mark\.mxnet$)", re.MULTILINE
+)
 HAS_MXNET = importlib.util.find_spec("mxnet") is not None
 
 
@@ -33,7 +37,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     text = collection_path.read_text()
     if config.option.markexpr.split(" ")[0] == "mxnet":
         return "mark.mxnet" not in text or None
-    if "\nimport mxnet" in text and not HAS_MXNET:
+    if _ALL_OF_MXNET.search(text) and not HAS_MXNET:
         files = config.stash.setdefault(FILES_LEFT_OUT, [])
         files.append(collection_path.name)
         return True
@@ -63,8 +67,8 @@ def pytest_terminal_summary(
     """Say what was left out, and why."""
     for marker, count in config.stash.get(LEFT_OUT, {}).items():
         terminalreporter.write_line(f"{count} tests marked {marker} not run: {WHY[marker]}")
-    for name in config.stash.get(FILES_LEFT_OUT, []):
-        terminalreporter.write_line(f"{name} not read: {WHY['mxnet']}")
+    if files := config.stash.get(FILES_LEFT_OUT, []):
+        terminalreporter.write_line(f"{len(files)} files of such tests not read: {WHY['mxnet']}")
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
