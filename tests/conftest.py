@@ -13,9 +13,15 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis.internal.conjecture import providers
+from hypothesis.internal.constants_ast import Constants
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+# Hypothesis also draws the numbers that stand in the modules that happen to be imported: what a
+# derandomized test draws would depend on the tests before it.
+providers._get_local_constants = Constants
 
 WHY = {
     "mxnet": "MXNet is not installed here; `make test` runs them in .venv-mxnet",

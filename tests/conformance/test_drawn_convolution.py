@@ -55,13 +55,14 @@ def deconvolution(d: Drawing) -> Asked:
     kernel = given["kernel"]
     spread = given.get("dilate", (1,) * rank)
     pads = given.get("pad", (0,) * rank)
-    given["pad"] = tuple(
-        min(one, (k - 1) * by) for one, k, by in zip(pads, kernel, spread, strict=True)
-    )
     steps = given.get("stride", (1,) * rank)
     if d.flag():
         given["adj"] = tuple(d.number(0, step - 1) for step in steps)
     size = tuple(d.number(2, 4) for _ in range(rank))
+    given["pad"] = tuple(  # so that something is left
+        min(pad, (k - 1) * by, ((length - 1) * step + (k - 1) * by) // 2)
+        for pad, k, by, length, step in zip(pads, kernel, spread, size, steps, strict=True)
+    )
     inputs = {
         "data": d.array((d.number(1, 3), inner * groups, *size), "float32", MILD),
         "weight": d.normal((inner * groups, outer, *kernel)),

@@ -214,6 +214,8 @@ ODD = {"data": np.array([np.nan, np.inf, -np.inf, 2, 0], np.float32)}
 ODD_PAIR = {"lhs": ODD["data"], "rhs": ODD["data"][::-1].copy()}
 PINNED = {
     "rcbrt": [Asked("rcbrt", {"data": np.array([-0.0, 0.0, -8.0, 27.0])})],
+    "cosh": [Asked("cosh", {"data": np.array([-np.inf, -100.0, 0.5, 700.0])})],
+    "sinh": [Asked("sinh", {"data": np.array([-np.inf, -100.0, 0.5, 700.0])})],
     "abs": [Asked("abs", BYTES)],
     "negative": [Asked("negative", BYTES), Asked("negative", UNSIGNED)],
     "square": [Asked("square", BYTES), Asked("square", UNSIGNED)],

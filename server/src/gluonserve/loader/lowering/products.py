@@ -32,7 +32,7 @@ def dot(
     rows = op.reshape(lhs, (dims.product(lhs.shape[:-1]), inner)) if lhs.rank != 2 else lhs
     columns = op.reshape(rhs, (inner, dims.product(rhs.shape[1:]))) if rhs.rank != 2 else rhs
     shape = (*lhs.shape[:-1], *rhs.shape[1:])
-    return op.reshape(op.MatMul(rows, columns), shape or (() if op.np_shape else (1,)))
+    return op.reshape(op.MatMul(rows, columns), shape or (1,))
 
 
 @OPS.lowers("batch_dot", ignoring=("forward_stype",))

@@ -114,22 +114,26 @@ def mean(op: Emit, data: Value, axes: Sequence[int], keep: bool) -> Value:
     return op.cast(op.quotient(total, count, floor=False), data.dtype)
 
 
-def _ignoring_nan(op_type: str, neutral: float) -> Reduction:
+def _ignoring_nan(reduction: Reduction, neutral: float) -> Reduction:
     def compute(op: Emit, data: Value, axes: Sequence[int], keep: bool) -> Value:
         if data.is_float:
             data = op.Where(op.IsNaN(data), op.scalar(neutral, data.dtype), data)
-        return reduced(op, op_type, data, axes, keep=keep)
+        return reduction(op, data, axes, keep)
 
     return compute
 
 
+def _product(op: Emit, data: Value, axes: Sequence[int], keep: bool) -> Value:
+    return multiplied(op, data, axes, keep=keep)
+
+
 _register("sum", _plain("ReduceSum"))
-_register("prod", lambda op, data, axes, keep: multiplied(op, data, axes, keep=keep))
+_register("prod", _product)
 _register("max", extreme("ReduceMax"))
 _register("min", extreme("ReduceMin"))
 _register("mean", mean)
-_register("nansum", _ignoring_nan("ReduceSum", 0.0))
-_register("nanprod", _ignoring_nan("ReduceProd", 1.0))
+_register("nansum", _ignoring_nan(_plain("ReduceSum"), 0.0))
+_register("nanprod", _ignoring_nan(_product, 1.0))
 _register(
     "_square_sum",
     lambda op, data, axes, keep: reduced(op, "ReduceSum", op.Mul(data, data), axes, keep=keep),

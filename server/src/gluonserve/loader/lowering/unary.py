@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 Unary: TypeAlias = "Callable[[Emit, Value], Value]"
 
 BYTES = frozenset({DType.INT8, DType.UINT8})
+_WIDE_FROM = 10.0
 NAN_IN_EXP = "Exp of NaN"
 """What a target lacks whose ``Exp`` makes infinity of NaN."""
 _UNSIGNED = frozenset({DType.UINT8, DType.UINT16, DType.UINT32, DType.UINT64})
@@ -131,6 +132,20 @@ def _single(op_type: str) -> Unary:
     return compute
 
 
+def _hyperbolic(op_type: str, combine: str) -> Unary:
+    """Its float64 by exponentials where float32 would overflow."""
+
+    def compute(op: Emit, data: Value) -> Value:
+        single = _single(op_type)(op, data)
+        if data.dtype is not DType.FP64:
+            return single
+        both = op.Exp(data), op.Exp(op.Neg(data))
+        wide = op.Mul(op.node(combine, *both)[0], 0.5)
+        return op.Where(op.Greater(op.Abs(data), _WIDE_FROM), wide, single)
+
+    return compute
+
+
 def _other(data: Value) -> bool:
     return data.dtype not in (DType.FP32, DType.FP16)
 
@@ -154,7 +169,7 @@ UNARY: Mapping[str, Unary] = {
     "cbrt": cube_root,
     "ceil": _kept("Ceil"),
     "cos": _real("Cos"),
-    "cosh": _single("Cosh"),
+    "cosh": _hyperbolic("Cosh", "Add"),
     "degrees": _times(180 / math.pi),
     "erf": _single("Erf"),
     "exp": lambda op, data: real(op, data, lambda x: exponential(op, x)),
@@ -177,7 +192,7 @@ UNARY: Mapping[str, Unary] = {
     "sigmoid": _real("Sigmoid"),
     "sign": _sign,
     "sin": _real("Sin"),
-    "sinh": _single("Sinh"),
+    "sinh": _hyperbolic("Sinh", "Sub"),
     "softsign": _single("Softsign"),
     "sqrt": _real("Sqrt"),
     "square": lambda op, data: wrapped(op, data, lambda x: op.Mul(x, x)),
