@@ -80,7 +80,6 @@ class DynamicBatcher:
         self._running = Deadlines()
         self._flights: set[Flight] = set()
         self._free = self._ahead = max(1, executor.concurrency)
-        self._typical_seconds = 0.0
         self._pump_scheduled = False
         self._burst = Burst()
         self._timer: asyncio.Handle | None = None
@@ -239,6 +238,8 @@ class DynamicBatcher:
         full = self._closing or queue.rows >= self.policy.max_rows
         if full or self._burst.is_over(queue.requests, loop.time()):
             self._pump()
+        elif self._burst.pause:
+            loop.call_later(self._burst.pause, self._gather)
         else:
             loop.call_soon(self._gather)
 
@@ -251,7 +252,7 @@ class DynamicBatcher:
         now = max(now, loop.time())
         try:
             self._expire(now)
-            lead = self._typical_seconds + _LEAD_SECONDS
+            lead = self._burst.typical_seconds + _LEAD_SECONDS
             while self._has_slot():
                 batch = self._queue.take(now, lead=lead, draining=self._closing)
                 if batch is None:
@@ -270,7 +271,7 @@ class DynamicBatcher:
     def _rest(self) -> None:
         moments = [self._queue.deadlines.earliest(), self._running.earliest()]
         if self._has_slot():
-            moments.append(self._queue.due(self._typical_seconds + _LEAD_SECONDS))
+            moments.append(self._queue.due(self._burst.typical_seconds + _LEAD_SECONDS))
         ahead = [moment for moment in moments if moment is not None]
         if ahead:
             self._set_timer(min(ahead))
@@ -331,6 +332,9 @@ class DynamicBatcher:
         """Start the next batch, then give this one's callers their outcome."""
         self._free += 1
         self._flights.discard(flight)
+        if flight.failure is None:
+            requests, seconds = len(flight.batch.requests), sum(flight.times) / 1e9
+            self._burst.learn(requests, self._queue.requests, seconds)
         try:
             if self._burst.expected and self._queue.rows < self.policy.max_rows:
                 self._wake()
@@ -358,9 +362,6 @@ class DynamicBatcher:
             if pending.watch is not None:
                 self._running.discard(pending)
             start = stop
-        seconds = (input_ns + infer_ns + output_ns) / 1e9
-        self._typical_seconds += 0.2 * (seconds - self._typical_seconds)
-        self._burst.learn(len(requests), self._typical_seconds)
         self._observer.batch_finished(rows, input_ns, infer_ns, output_ns)
 
     def _fail(self, flight: Flight, cause: BaseException) -> None:
