@@ -13,7 +13,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
-from gluonserve.loader.attributes import read_attribute
 from gluonserve.loader.graph import Graph, Node, Ref, Variable
 
 if TYPE_CHECKING:
@@ -158,7 +157,8 @@ def _operator(node: Node) -> str:
 
 
 def _is(node: Node, name: str, default: str) -> bool:
-    return bool(read_attribute(name, node.attributes.get(name, default), bool))
+    """Whether a flag is set, as exports write it; other texts are none of a cell's."""
+    return node.attributes.get(name, default) in ("True", "1")
 
 
 def _slices(node: Node, ref: Ref, pattern: Sequence[object]) -> bool:
