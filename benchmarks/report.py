@@ -196,6 +196,13 @@ def _zoo(figures: Figures) -> list[str]:
     which = (
         f"every {figures['every']}th of the networks" if figures["every"] > 1 else "all networks"
     )
+    why = [
+        f"* Where the time of {cell['network']} goes: "
+        + ", ".join(f"{kind} {spent:.1f} ms" for kind, spent in cell["profile"])
+        + "."
+        for cell in cells
+        if "profile" in cell
+    ]
     return [
         "## The zoo: the executor of `auto` against MXNet's best mode, fp32",
         "",
@@ -209,6 +216,8 @@ def _zoo(figures: Figures) -> list[str]:
             ["milliseconds per call", "gluonserve", "MXNet's best", "ratio"],
             map(row, sorted(cells, key=lambda cell: cell["ratio"])),
         ),
+        "",
+        *why,
     ]
 
 

@@ -106,7 +106,10 @@ def measure(plan: Plan, built: Path, every: int = 1) -> dict[str, object]:
         for at, folder in enumerate(folders):
             print(f"  {folder.name} ({at + 1} of {len(folders)})", file=sys.stderr, flush=True)
             try:
-                cells.append(_cell(folder, sides.workers(), plan))
+                cell = _cell(folder, sides.workers(), plan)
+                if cell.get("ratio", 1.0) < 1.0:
+                    cell |= sides.workers()[0].ask(f"profile {folder}")
+                cells.append(cell)
             except RuntimeError as error:
                 cells.append({"network": folder.name, "failed": str(error)})
                 sides.close()

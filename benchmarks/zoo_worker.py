@@ -2,14 +2,16 @@
 
 `python -m benchmarks.zoo_worker ours|mxnet` reads lines and answers each with a JSON line:
 `load FOLDER` makes every mode ready and tells which are and what the others said; `time MODE
-SECONDS` tells how many calls were made in about that time, and how long they took. A folder is a
-network as `make zoo` builds it: symbol, params and recorded inputs, whose shapes are used.
+SECONDS` tells how many calls were made in about that time, and how long they took; `profile FOLDER`
+tells where OpenVINO's time goes. A folder is a network as `make zoo` builds it: symbol, params and
+recorded inputs, whose shapes are used.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -114,6 +116,30 @@ def load(side: str, folder: Path, calls: Calls) -> dict[str, str]:
     return failed
 
 
+def profile(folder: Path) -> list[tuple[str, float]]:
+    """Where OpenVINO's time goes in one call: milliseconds by kind of node, longest first."""
+    from gluonserve.executors.openvino import TARGET, process_core, read_lowered  # noqa: PLC0415
+    from gluonserve.loader.importing import InputHint, import_model  # noqa: PLC0415
+    from gluonserve.tensors import DType  # noqa: PLC0415
+
+    symbol, params, inputs = recorded(folder)
+    hints = {n: InputHint(dtype=DType.of(a.dtype), shape=a.shape) for n, a in inputs.items()}
+    imported = import_model(Path(symbol), Path(params) if params else None, inputs=hints)
+    core = process_core()
+    settings = {"PERF_COUNT": True, "INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
+    lowered = imported.lower(TARGET)
+    request = core.compile_model(read_lowered(core, lowered), "CPU", settings)
+    request = request.create_infer_request()
+    feeds = {spec.name: inputs[spec.name] for spec in imported.signature.inputs}
+    for _ in range(2):
+        request.infer(feeds)
+    spent: Counter[str] = Counter()
+    for node in request.profiling_info:
+        kind = f"{node.node_type} ({node.exec_type})"
+        spent[kind] += round(1000 * node.real_time.total_seconds(), 3)
+    return spent.most_common(4)
+
+
 def main(side: str) -> None:
     """Serve standard input until it closes."""
     calls: Calls = {}
@@ -122,6 +148,8 @@ def main(side: str) -> None:
         if what == "load":
             reply: dict[str, object] = {"failed": load(side, Path(rest), calls)}
             reply["ready"] = list(calls)
+        elif what == "profile":
+            reply = {"profile": profile(Path(rest))}
         else:
             mode, seconds = rest.rsplit(" ", 1)
             reply = dict(zip(("calls", "seconds"), timed(calls[mode], float(seconds)), strict=True))

@@ -106,7 +106,7 @@ def compile_model(imported: Imported, options: ExecutorOptions) -> OpenVinoExecu
     settings = _settings(core, options)
     lowered = imported.lower(TARGET)
     try:
-        network = _Network(core, _read(core, lowered), settings, imported.signature)
+        network = _Network(core, read_lowered(core, lowered), settings, imported.signature)
         compiled = network.compile()
     except RuntimeError as error:
         raise UnsupportedModel(f"openvino does not take this network: {_gist(error)}") from error
@@ -333,7 +333,7 @@ def _settings(core: openvino.Core, options: ExecutorOptions) -> dict[str, Any]:
     }
 
 
-def _read(core: openvino.Core, lowered: Lowered) -> openvino.Model:
+def read_lowered(core: openvino.Core, lowered: Lowered) -> openvino.Model:
     """The structure, with constants that share the mapped weights in place of weight inputs."""
     model = core.read_model(weights_as_inputs(lowered).SerializeToString(), b"")
     for parameter in list(model.get_parameters()):
