@@ -45,7 +45,10 @@ def main() -> None:
         parts["zoo"] = partial(zoo.measure, built=arguments.zoo, every=arguments.every)
     for name in arguments.only or parts:
         print(f"{name}:", file=sys.stderr, flush=True)
-        before = conditions(plan)
+        repeat = f"--only {name} --rounds {rounds} --seconds {seconds:g}"
+        if name == "zoo":
+            repeat += f" --zoo .zoo/networks --every {arguments.every}"
+        before = conditions(plan, repeat)
         figures = {"conditions": before, "figures": parts[name](plan)}
         (results / f"{name}.json").write_text(json.dumps(figures, indent=2) + "\n")
     print(report.write(results))

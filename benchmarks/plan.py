@@ -42,11 +42,11 @@ class Plan:
             yield turn
 
 
-def conditions(plan: Plan) -> dict[str, object]:
+def conditions(plan: Plan, arguments: str) -> dict[str, object]:
     """Machine, versions and effort: what a reader needs to judge or repeat the figures."""
     return {
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
-        "command": "make bench",
+        "command": f'make bench ARGS="{arguments}"',
         "machine": {
             "processor": _processor(),
             "cores": len(os.sched_getaffinity(0)),

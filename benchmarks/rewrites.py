@@ -9,18 +9,16 @@ from __future__ import annotations
 import statistics
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from benchmarks.engine_worker import executor_call, rows, timed
 from benchmarks.networks import CACHE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
+    from benchmarks.engine_worker import Call
     from benchmarks.plan import Plan
 
 ENGINES = ("openvino", "onnxruntime")
@@ -75,15 +73,18 @@ def _cell(network: Unrolled, engine: str, batch: int, plan: Plan) -> dict[str, f
         "as_exported_ms": _call(network, engine, batch, rewritten=False),
         "rewritten_ms": _call(network, engine, batch, rewritten=True),
     }
+    for call in calls.values():
+        call()
     times: dict[str, list[float]] = {form: [] for form in calls}
     for _ in plan.turns(f"{network.name} {engine} batch {batch}"):
         for form, call in calls.items():
-            times[form].append(_per_call(call, plan.slice_seconds / 4))
+            count, seconds = timed(call, plan.slice_seconds / 4)
+            times[form].append(1000 * seconds / count)
     medians = {form: statistics.median(values) for form, values in times.items()}
     return {**medians, "gain": medians["as_exported_ms"] / medians["rewritten_ms"]}
 
 
-def _call(network: Unrolled, engine: str, batch: int, *, rewritten: bool) -> Callable[[], None]:
+def _call(network: Unrolled, engine: str, batch: int, *, rewritten: bool) -> Call:
     from gluonserve.executors import ExecutorOptions, choose  # noqa: PLC0415 - not where MXNet is
     from gluonserve.loader import importing  # noqa: PLC0415
     from gluonserve.loader.rolling import Rolled, rolled  # noqa: PLC0415
@@ -96,25 +97,7 @@ def _call(network: Unrolled, engine: str, batch: int, *, rewritten: bool) -> Cal
     finally:
         importing.rolled = rolled
     executor = choose(imported, engine, ExecutorOptions(threads=THREADS))
-    data = np.random.default_rng(3).random(shape, dtype=np.float32)
-
-    def call() -> None:
-        lease = executor.lease({"data": shape})
-        np.copyto(lease.inputs["data"], data)
-        executor.run(lease)
-        lease.release()
-
-    return call
-
-
-def _per_call(call: Callable[[], None], seconds: float) -> float:
-    """Milliseconds, over about so many seconds."""
-    call()
-    count, began = 0, time.perf_counter()
-    while time.perf_counter() - began < seconds:
-        call()
-        count += 1
-    return 1000 * (time.perf_counter() - began) / count
+    return executor_call(executor, {"data": rows(shape[1:], batch)})
 
 
 def export_all() -> None:

@@ -17,13 +17,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks.engine_worker import MXNET_MODES, timed
+from benchmarks.engine_worker import MXNET_MODES, executor_call, mxnet_call, timed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
-    Arrays = Mapping[str, np.ndarray]
-    Calls = dict[str, Callable[[], object]]
+    from benchmarks.engine_worker import Call
+    from gluonserve.loader.importing import Imported
+
+    Calls = dict[str, Call]
 
 LONGEST_SECONDS = 4.0  # of one call; networks that take longer are named and left out
 OUR_MODES = {"1 thread": 1, "2 threads": 2}
@@ -39,29 +41,8 @@ def recorded(folder: Path) -> tuple[str, str | None, dict[str, np.ndarray]]:
     return str(symbol), str(params) if params.exists() else None, inputs
 
 
-def mxnet_call(mode: str, folder: Path) -> Callable[[], object]:
-    """The network in MXNet, hybridized static; or rewritten for oneDNN on top of that."""
-    import mxnet as mx  # noqa: PLC0415 - only the oracle's environment has it
-
-    symbol, params, inputs = recorded(folder)
-    network = mx.gluon.SymbolBlock.imports(symbol, list(inputs), params)
-    data = [mx.nd.array(array, dtype=array.dtype) for array in inputs.values()]
-    if mode == "mxnet-mkldnn":
-        network.optimize_for(*data, backend="MKLDNN", static_alloc=True, static_shape=True)
-    else:
-        network.hybridize(static_alloc=True, static_shape=True)
-
-    def call() -> object:
-        answers = network(*data)
-        answers = answers if isinstance(answers, (list, tuple)) else [answers]
-        return [answer.asnumpy() for answer in answers]
-
-    return call
-
-
-def our_call(mode: str, folder: Path) -> Callable[[], object]:
-    """The network in the executor that ``auto`` chooses."""
-    from gluonserve.executors import ExecutorOptions, choose  # noqa: PLC0415
+def imported(folder: Path) -> tuple[Imported, dict[str, np.ndarray]]:
+    """The network with the recorded shapes, and its inputs."""
     from gluonserve.loader.importing import InputHint, import_model  # noqa: PLC0415
     from gluonserve.tensors import DType  # noqa: PLC0415
 
@@ -70,27 +51,25 @@ def our_call(mode: str, folder: Path) -> Callable[[], object]:
         name: InputHint(dtype=DType.of(array.dtype), shape=array.shape)
         for name, array in inputs.items()
     }
-    imported = import_model(Path(symbol), Path(params) if params else None, inputs=hints)
-    executor = choose(imported, "auto", ExecutorOptions(threads=OUR_MODES[mode]))
-    taken = {spec.name for spec in executor.signature.inputs}
-    inputs = {name: array for name, array in inputs.items() if name in taken}
-    shapes = {name: array.shape for name, array in inputs.items()}
+    return import_model(Path(symbol), Path(params) if params else None, inputs=hints), inputs
 
-    def call() -> object:
-        lease = executor.lease(shapes)
-        for name, array in inputs.items():
-            np.copyto(lease.inputs[name], array)
-        executor.run(lease)
-        answers = [array.copy() for array in lease.outputs.values()]
-        lease.release()
-        return answers
 
-    return call
+def their_call(mode: str, folder: Path) -> Call:
+    """The network in MXNet."""
+    return mxnet_call(mode, *recorded(folder))
+
+
+def our_call(mode: str, folder: Path) -> Call:
+    """The network in the executor that ``auto`` chooses."""
+    from gluonserve.executors import ExecutorOptions, choose  # noqa: PLC0415
+
+    network, inputs = imported(folder)
+    return executor_call(choose(network, "auto", ExecutorOptions(threads=OUR_MODES[mode])), inputs)
 
 
 def attempted(
-    make: Callable[[str, Path], Callable[[], object]], mode: str, folder: Path
-) -> tuple[Callable[[], object] | None, str]:
+    make: Callable[[str, Path], Call], mode: str, folder: Path
+) -> tuple[Call | None, str]:
     """A call that has been made once; or None, and what was said."""
     try:
         call = make(mode, folder)
@@ -106,7 +85,7 @@ def load(side: str, folder: Path, calls: Calls) -> dict[str, str]:
     """Make every mode ready, once called; what went wrong with those that are not."""
     calls.clear()
     failed = {}
-    make, modes = (our_call, tuple(OUR_MODES)) if side == "ours" else (mxnet_call, MXNET_MODES)
+    make, modes = (our_call, tuple(OUR_MODES)) if side == "ours" else (their_call, MXNET_MODES)
     for mode in modes:
         call, why = attempted(make, mode, folder)
         if call is None:
@@ -119,18 +98,14 @@ def load(side: str, folder: Path, calls: Calls) -> dict[str, str]:
 def profile(folder: Path) -> list[tuple[str, float]]:
     """Where OpenVINO's time goes in one call: milliseconds by kind of node, longest first."""
     from gluonserve.executors.openvino import TARGET, process_core, read_lowered  # noqa: PLC0415
-    from gluonserve.loader.importing import InputHint, import_model  # noqa: PLC0415
-    from gluonserve.tensors import DType  # noqa: PLC0415
 
-    symbol, params, inputs = recorded(folder)
-    hints = {n: InputHint(dtype=DType.of(a.dtype), shape=a.shape) for n, a in inputs.items()}
-    imported = import_model(Path(symbol), Path(params) if params else None, inputs=hints)
+    network, inputs = imported(folder)
     core = process_core()
     settings = {"PERF_COUNT": True, "INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
-    lowered = imported.lower(TARGET)
+    lowered = network.lower(TARGET)
     request = core.compile_model(read_lowered(core, lowered), "CPU", settings)
     request = request.create_infer_request()
-    feeds = {spec.name: inputs[spec.name] for spec in imported.signature.inputs}
+    feeds = {spec.name: inputs[spec.name] for spec in network.signature.inputs}
     for _ in range(2):
         request.infer(feeds)
     spent: Counter[str] = Counter()

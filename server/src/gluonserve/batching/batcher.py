@@ -127,8 +127,7 @@ class DynamicBatcher:
             Overloaded: the queue is full.
             DeadlineExceeded: the deadline passed first.
             ServerNotReady: the batcher is closed or closing.
-            ExecutionFailed: the engine failed on this request's batch; ShapesRefused where no
-                network of this kind takes its shapes.
+            ExecutionFailed: the engine failed on its batch; ShapesRefused: takes no such shapes.
         """
         pending, reply = self._admit(inputs, deadline, priority)
         try:
@@ -141,10 +140,13 @@ class DynamicBatcher:
     def statistics(self) -> BatcherStatistics:
         """What waits and what runs, now."""
         queue = self._queue
-        running = sum(len(flight.batch.requests) for flight in self._flights)
         return BatcherStatistics(
-            *(queue.requests, queue.rows, queue.nbytes),
-            *(len(self._flights), running, max(0, self._free)),
+            queued_requests=queue.requests,
+            queued_rows=queue.rows,
+            queued_bytes=queue.nbytes,
+            running_batches=len(self._flights),
+            running_requests=sum(len(flight.batch.requests) for flight in self._flights),
+            free_slots=max(0, self._free),
         )
 
     async def close(self, within: float = 10.0) -> bool:
@@ -333,8 +335,7 @@ class DynamicBatcher:
         self._free += 1
         self._flights.discard(flight)
         if flight.failure is None:
-            requests, seconds = len(flight.batch.requests), sum(flight.times) / 1e9
-            self._burst.learn(requests, self._queue.requests, seconds)
+            self._burst.learn(len(flight.batch.requests), self._queue.requests, flight.seconds)
         try:
             if self._burst.expected and self._queue.rows < self.policy.max_rows:
                 self._wake()

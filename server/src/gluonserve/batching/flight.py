@@ -31,6 +31,11 @@ class Flight:
         self.times = (0, 0, 0)
         self.failure: BaseException | None = None
 
+    @property
+    def seconds(self) -> float:
+        """How long it took to stack, run and copy out."""
+        return sum(self.times) / 1e9
+
     def execute(self, executor: Executor, layout: RowLayout) -> None:
         """Stack, run and copy out; whatever goes wrong becomes ``failure``."""
         try:

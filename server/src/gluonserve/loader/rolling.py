@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, TypeAlias
 from gluonserve.loader.graph import Graph, Node, Ref, Variable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
 Pattern: TypeAlias = "str | tuple[str | int | Pattern, ...]"
 """A name for whatever is there; or an operator and the patterns of its inputs; or the part of a
-``SliceChannel``: its operator, which part, of how many, and the pattern of what is sliced."""
+``SliceChannel``: its operator, which part, of how many, and the pattern of what is sliced. With
+"cell" before it a pattern has that name besides."""
 
 LEAST_STEPS = 4
 """Shorter chains are left alone: there is nothing to gain."""
@@ -100,7 +101,7 @@ def rolled(graph: Graph) -> Rolled:
     rewriting = _Rewriting(graph)
     for chain in chains:
         rewriting.roll(chain)
-    return Rolled(rewriting.graph(), tuple(map(_words(graph), chains)))
+    return Rolled(rewriting.graph(), tuple(_words(graph, chain) for chain in chains))
 
 
 # Finding
@@ -224,12 +225,9 @@ def _is_closed(graph: Graph, chain: Sequence[_Step], readers: Mapping[Ref, set[i
     return not any(step.named["x"].node in later for step in chain)
 
 
-def _words(graph: Graph) -> Callable[[Sequence[_Step]], str]:
-    def words(chain: Sequence[_Step]) -> str:
-        first, last = (graph.nodes[step.out.node].name for step in (chain[0], chain[-1]))
-        return f"{len(chain)} steps of {chain[0].mode} ({first} to {last}) run as one layer"
-
-    return words
+def _words(graph: Graph, chain: Sequence[_Step]) -> str:
+    first, last = (graph.nodes[step.out.node].name for step in (chain[0], chain[-1]))
+    return f"{len(chain)} steps of {chain[0].mode} ({first} to {last}) run as one layer"
 
 
 # Rewriting
