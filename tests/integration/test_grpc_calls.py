@@ -263,6 +263,15 @@ async def test_mistake_of_a_client_has_its_status(
     assert text in details
 
 
+async def test_mistake_that_names_a_very_long_name_keeps_its_status(served: Served) -> None:
+    ask = pb.ModelInferRequest(model_name="é" * 50_000)
+
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await served.call("ModelInfer", ask)
+
+    assert raised.value.code() is Code.NOT_FOUND
+
+
 async def test_what_cannot_be_decoded_is_counted(served: Served) -> None:
     for ask in (b"\xff", shaped(2, 4)):
         await status(served.call("ModelInfer", ask))

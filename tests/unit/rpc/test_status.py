@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 import grpc
 import pytest
 from structlog.testing import capture_logs
 
 from gluonserve.errors import ErrorKind, ExecutionFailed, Overloaded
-from gluonserve.rpc.status import STATUS, status_of
+from gluonserve.rpc.status import STATUS, shortened, status_of
 
 
 def test_every_kind_of_error_has_a_status_of_its_own() -> None:
@@ -38,3 +40,17 @@ def test_foreseen_error_is_not_logged() -> None:
         status_of(ExecutionFailed("failed"), "ModelInfer")
 
     assert logs == []
+
+
+@pytest.mark.parametrize("text", ["", "no model 'x'", "é" * 600, "x" * 4096], ids=len)
+def test_text_that_fits_into_a_header_is_sent_whole(text: str) -> None:
+    assert shortened(text) == text
+
+
+@pytest.mark.parametrize("letter", ["x", "%", "\n", "é", "数"], ids=ascii)
+def test_text_that_repeats_a_long_name_is_cut_to_what_a_header_holds(letter: str) -> None:
+    sent = shortened("no model '" + letter * 100_000)
+
+    assert sent.startswith("no model '" + letter * 400)
+    assert sent.endswith(letter + "...")
+    assert len(quote(sent, safe=" ':!#$&()*+,/;=?@[]")) <= 4099

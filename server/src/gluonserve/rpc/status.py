@@ -23,6 +23,8 @@ STATUS: Mapping[ErrorKind, grpc.StatusCode] = {
     ErrorKind.FAILED: grpc.StatusCode.INTERNAL,
 }
 
+_LONGEST = 4096  # bytes as sent: peers refuse a longer header at random from 8 KiB, always from 16
+
 log = structlog.get_logger(__name__)
 
 
@@ -43,4 +45,20 @@ async def abort(
 ) -> NoReturn:
     """End a call with the status of ``error``."""
     code, text = status_of(error, rpc)
-    await context.abort(code, text)
+    await context.abort(code, shortened(text))
+
+
+def shortened(text: str) -> str:
+    """As much of ``text`` as a header can hold, however long the names that it repeats.
+
+    A status whose text is longer does not arrive: the caller is told of its size instead.
+    """
+    data = text.encode(errors="replace")
+    if len(data) <= _LONGEST // 3:  # every byte may take three: %C3
+        return text
+    room = _LONGEST
+    for end, byte in enumerate(data):
+        room -= 1 if 0x20 <= byte < 0x7F and byte != ord("%") else 3
+        if room < 0:
+            return data[:end].decode(errors="ignore") + "..."
+    return text
