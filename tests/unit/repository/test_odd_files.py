@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from fakemodels import export
 
 from gluonserve.errors import InvalidConfig, InvalidModel
 from gluonserve.repository.layout import ModelSource, Unusable, find
+from gluonserve.repository.model import ModelVersion
 from gluonserve.repository.samples import read_samples
 
 if TYPE_CHECKING:
@@ -137,6 +139,25 @@ class TestNames:
         assert reasons(tmp_path) == {
             shown: "the name of a model must be UTF-8 without control characters"
         }
+
+    def test_reason_that_names_a_file_whose_name_is_not_utf8_can_be_sent(self, tmp_path) -> None:
+        place = os.fsdecode(os.fsencode(tmp_path) + b"/bad\xff-symbol.json")
+
+        version = ModelVersion(Unusable("net", 1, f"{place} is empty"))
+
+        assert version.reason.encode().endswith(b"/bad\\udcff-symbol.json is empty")
+
+    async def test_failure_that_names_such_a_file_can_be_sent(self, tmp_path) -> None:
+        def refuse(_: object) -> NoReturn:
+            raise InvalidModel("bad\udcff-symbol.json is broken")
+
+        export(tmp_path / "net" / "1")
+        (source,) = find(tmp_path)
+        version = ModelVersion(source)
+        with ThreadPoolExecutor(1) as pool:
+            await version.load(refuse, pool)
+
+        assert version.reason.encode() == b"bad\\udcff-symbol.json is broken"
 
     @pytest.mark.parametrize("number", ["0", "01"])
     def test_numbers_that_are_no_versions_are_told(self, tmp_path, number) -> None:

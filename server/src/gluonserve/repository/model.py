@@ -73,7 +73,7 @@ class ModelVersion:
         self.version_text = "" if source.version is None else str(source.version)
         self.settings = source.settings if isinstance(source, ModelSource) else ModelSettings()
         self.state = ModelState.UNAVAILABLE
-        self.reason = source.reason if isinstance(source, Unusable) else "not loaded yet"
+        self.reason = _sendable(source.reason) if isinstance(source, Unusable) else "not loaded yet"
         self.notes: tuple[str, ...] = ()
         self.description = _NO_FACTS
         self.device_bytes: int | None = None
@@ -167,9 +167,14 @@ class ModelVersion:
         """The one place where the state changes."""
         if state not in _NEXT[self.state]:
             raise RuntimeError(f"{self.name}: {self.state.value} cannot become {state.value}")
-        self.state, self.reason = state, reason
+        self.state, self.reason = state, _sendable(reason)
         if self._changed is not None:
             self._changed(self)
+
+
+def _sendable(reason: str) -> str:
+    """``reason`` as UTF-8 can say it: names of files may hold bytes that are not."""
+    return reason.encode(errors="backslashreplace").decode()
 
 
 def _engine_facts(description: Mapping[str, str]) -> dict[str, str]:
