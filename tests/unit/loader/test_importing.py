@@ -234,3 +234,12 @@ def test_a_batch_axis_in_the_settings_is_honoured() -> None:
 
     assert inner.signature.outputs[0].batch_axis == 1
     assert not none.signature.batchable
+
+
+@pytest.mark.parametrize("axis", [2, 7])
+def test_a_batch_axis_that_an_input_does_not_have_is_refused(axis: int) -> None:
+    net = Network()
+    net.add("_mul_scalar", net.variable("data"), scalar=2)
+
+    with pytest.raises(InvalidConfig, match=f"'data': batch_axis {axis} is none of its 2 axes"):
+        import_model(net.to_bytes(), inputs={"data": InputHint(shape=(-1, 3), batch_axis=axis)})

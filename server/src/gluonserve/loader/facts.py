@@ -47,7 +47,8 @@ def input_facts(
     A type comes from settings, else samples, else metadata, else what parameters it meets.
 
     Raises:
-        InvalidConfig: the rank of an input is not known; names the input.
+        InvalidConfig: the rank of an input is not known, or it has no axis that settings call its
+            rows; names the input.
     """
     shapes = {name: tuple(array.shape) for name, array in stored.items()}
     kinds = {name: DType.of(array.dtype) for name, array in stored.items()}
@@ -62,12 +63,23 @@ def input_facts(
         else:
             dtype = _dtype(variables[name], hints, samples, dtypes)
             known[name] = InputFact(dtype, shape)
+    _check_axes(known, hints)
     if unknown:
         raise InvalidConfig(
             f"the shape of {', '.join(map(repr, unknown))} is not known: set shape of that input "
             "in model.toml, or inputs= of load()"
         )
     return known
+
+
+def _check_axes(known: Mapping[str, InputFact], hints: Mapping[str, InputHint]) -> None:
+    for name, fact in known.items():
+        axis, rank = hints[name].batch_axis if name in hints else None, len(fact.shape)
+        if isinstance(axis, int) and axis >= rank:
+            raise InvalidConfig(
+                f"input {name!r}: batch_axis {axis} is none of its {rank} axes; "
+                "the first is 0, and 'none' says that no axis counts rows"
+            )
 
 
 def settled(
