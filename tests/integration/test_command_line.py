@@ -102,3 +102,15 @@ def test_health_of_server_and_model(address: str) -> None:
     assert run("health", "--address", address).returncode == 0
     assert run("health", "--address", address, "--model", "lenet_digits").returncode == 0
     assert run("health", "--address", address, "--model", "nobody").returncode == 1
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]], ids=["table", "json"])
+def test_output_that_cannot_be_written_is_one_line(form: list[str]) -> None:
+    command = [PROGRAM, "inspect", ROOT / "models" / "lenet_digits", *form]
+    with Path("/dev/full").open("w") as full:
+        result = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=60
+        )
+
+    assert result.returncode == 1
+    assert result.stderr == "error: the output cannot be written: No space left on device\n"

@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 (serve) could not start.
 
 from __future__ import annotations
 
+import errno
 import importlib
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +61,11 @@ class Commands(click.Group):
         except GluonserveError as error:
             click.echo(f"error: {error}", err=True)
             ctx.exit(2 if isinstance(error, InvalidConfig) else 1)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            click.echo(f"error: the output cannot be written: {error.strerror}", err=True)
+            ctx.exit(1)
 
 
 def _version_option() -> click.Option:
