@@ -76,17 +76,26 @@ class ServerProcess:
         ).ByteSize()
 
     def cpu_seconds(self) -> float:
-        """Processor time it has used so far, all threads together."""
-        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        """Processor time it has used so far, all processes and threads together."""
+        ticks = 0
+        for process in self._processes():
+            fields = (process / "stat").read_text().rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])
+        return ticks / os.sysconf("SC_CLK_TCK")
 
     def memory(self) -> dict[str, int]:
-        """Its resident bytes now, and the most they ever were."""
-        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        """Its processes' resident bytes now, and the most they ever were."""
+        statuses = [(process / "status").read_text() for process in self._processes()]
         return {
-            name: int(_KIB[key].search(status)[1]) * 1024  # type: ignore[index]
+            name: sum(int(_KIB[key].search(status)[1]) * 1024 for status in statuses)  # type: ignore[index]
             for name, key in (("resident_bytes", "VmRSS"), ("peak_bytes", "VmHWM"))
         }
+
+    def _processes(self) -> list[Path]:
+        """Itself, and the processes that it has started."""
+        server = Path("/proc", str(self._process.pid))
+        children = " ".join(one.read_text() for one in server.glob("task/*/children"))
+        return [server, *(Path("/proc", pid) for pid in children.split())]
 
 
 _KIB = {key: re.compile(rf"^{key}:\s+(\d+) kB$", re.MULTILINE) for key in ("VmRSS", "VmHWM")}

@@ -33,6 +33,8 @@ from gluonserve.tensors import DType, Signature, TensorSpec
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from gluonserve.dataplane import Caller
+
 Arrays = dict[str, np.ndarray]
 
 
@@ -110,6 +112,7 @@ class FakeDataPlane:
         self.most_inside = self._inside = 0
         self.is_ready = True
         self._draining = False
+        self._running: set[asyncio.Task[None]] = set()
 
     async def until(self, condition: Callable[[], object]) -> None:
         """Wait for a condition that changes when requests come and go, bounded."""
@@ -179,6 +182,22 @@ class FakeDataPlane:
             for m in self.models.values()
         ]
         return tuple(entry for entry in entries if not ready or entry.state == "READY")
+
+    def begin(self, request: InferRequest, caller: Caller) -> asyncio.Task[None]:
+        async def run() -> None:
+            try:
+                response = await self.infer(request)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the caller is told
+                if not caller.done():
+                    caller.set_exception(error)
+            else:
+                if not caller.done():
+                    caller.set_result(response)
+
+        task = asyncio.get_running_loop().create_task(run())
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return task
 
     async def infer(self, request: InferRequest) -> InferResponse:
         self.seen.append(request)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from fakeplane import FakeDataPlane
 
+from gluonserve.rpc.local import LocalCalls
 from gluonserve.rpc.server import RpcServer, build_server
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class FakeServer:
         self._loop = asyncio.get_running_loop()
         self._stopped = asyncio.Event()
         self.plane = FakeDataPlane(*self._models)
-        self.rpc = build_server(self.plane)
+        self.rpc = build_server(LocalCalls(self.plane))
         self.target = f"127.0.0.1:{await self.rpc.start('127.0.0.1', self.port)}"
         self._started.set()
         await self._stopped.wait()

@@ -21,13 +21,14 @@ from gluonserve.errors import (
     ServerNotReady,
     UnsupportedFeature,
 )
-from gluonserve.rpc.server import build_server
 from gluonserve.rpc.service import SERVICE, UNIMPLEMENTED
 from gluonserve.tensors import DType
 from gluonserve_client._proto import grpc_service_pb2 as pb
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from integration.conftest import GrpcOver
 
 Code = grpc.StatusCode
 ONES = np.ones((2, 3), np.float32)
@@ -50,10 +51,10 @@ class Served:
 
 
 @pytest.fixture
-async def served() -> AsyncIterator[Served]:
+async def served(grpc_over: GrpcOver) -> AsyncIterator[Served]:
     plane = FakeDataPlane(add_model(), add_model("held"), echo_model(DType.FP32, -1, -1))
     plane.held.add("held")
-    server = build_server(plane)
+    server = grpc_over(plane)
     port = await server.start("127.0.0.1", 0)
     options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options) as channel:

@@ -15,12 +15,18 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
 
 from gluonserve.errors import InvalidConfig
-from gluonserve.rpc.server import RpcServer, build_server
+from gluonserve.rpc.local import LocalCalls
+from gluonserve.rpc.server import build_server
 from gluonserve.tensors import DType
 from gluonserve_client._proto import grpc_service_pb2 as pb
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from integration.conftest import GrpcOver
+
+    from gluonserve.rpc.fronts import Fronts
+    from gluonserve.rpc.server import RpcServer
 
 SERVICE = "inference.GRPCInferenceService"
 Check = health_pb2.HealthCheckRequest
@@ -28,7 +34,7 @@ Health = health_pb2.HealthCheckResponse
 
 
 class Served:
-    def __init__(self, plane: FakeDataPlane, server: RpcServer, port: int) -> None:
+    def __init__(self, plane: FakeDataPlane, server: RpcServer | Fronts, port: int) -> None:
         self.plane, self.server, self.port = plane, server, port
         self.channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}")
         self.health = health_pb2_grpc.HealthStub(self.channel)
@@ -56,12 +62,12 @@ def request(model: str, request_id: str = "") -> pb.ModelInferRequest:
 
 
 @pytest.fixture
-async def served() -> AsyncIterator[Served]:
+async def served(grpc_over: GrpcOver) -> AsyncIterator[Served]:
     held = echo_model(DType.FP32, -1, -1)
     held.name = "held"
     plane = FakeDataPlane(add_model(), echo_model(DType.FP32, -1, -1), held)
     plane.held.add("held")
-    server = build_server(plane)
+    server = grpc_over(plane)
     served = Served(plane, server, await server.start("127.0.0.1", 0))
     yield served
     await served.channel.close()
@@ -162,7 +168,7 @@ async def test_reflection_knows_the_configuration_too(served: Served) -> None:
 
 async def test_port_zero_is_any_free_port_and_taken_ports_are_refused(served: Served) -> None:
     assert served.port > 0
-    other = build_server(FakeDataPlane())
+    other = build_server(LocalCalls(FakeDataPlane()))
 
     with pytest.raises(InvalidConfig, match=f"cannot listen on 127.0.0.1:{served.port}"):
         await other.start("127.0.0.1", served.port)

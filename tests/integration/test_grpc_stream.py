@@ -11,13 +11,14 @@ import pytest
 from fakeplane import FakeDataPlane, add_model, echo_model
 
 from gluonserve.errors import Overloaded
-from gluonserve.rpc.server import build_server
 from gluonserve.rpc.stream import IN_FLIGHT
 from gluonserve.tensors import DType
 from gluonserve_client._proto import grpc_service_pb2 as pb
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from integration.conftest import GrpcOver
 
 PATH = "/inference.GRPCInferenceService/ModelStreamInfer"
 
@@ -32,8 +33,8 @@ async def plane() -> FakeDataPlane:
 
 
 @pytest.fixture
-async def call(plane: FakeDataPlane) -> AsyncIterator[object]:
-    server = build_server(plane)
+async def call(plane: FakeDataPlane, grpc_over: GrpcOver) -> AsyncIterator[object]:
+    server = grpc_over(plane)
     port = await server.start("127.0.0.1", 0)
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         yield channel.stream_stream(

@@ -1,7 +1,6 @@
 """The server without a transport: every protocol front converts, calls this, and converts back.
 
-What crosses this line is dataclasses and arrays: no protobuf object, no future, no callable, so
-that fronts may one day live in other processes.
+What crosses this line is dataclasses and arrays, no protobuf object and nothing of a transport.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import version as distribution_version
 from time import perf_counter_ns
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from gluonserve.errors import GluonserveError, ModelNotReady, ServerNotReady
 from gluonserve.recording import OUTCOMES, Outcome
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from gluonserve.batching.answer import Answer
     from gluonserve.recording import ModelStatistics
     from gluonserve.repository.model import ModelVersion
     from gluonserve.repository.repository import Repository
@@ -136,6 +136,92 @@ class IndexEntry:
     version: str
     state: str
     reason: str
+
+
+class Caller(Protocol):
+    """Who is told what came of a request, on the event loop; a future is one."""
+
+    def done(self) -> bool:
+        """Whether it does not want to know any more."""
+        ...
+
+    def set_result(self, response: InferResponse, /) -> None:
+        """The answer."""
+        ...
+
+    def set_exception(self, error: BaseException, /) -> None:
+        """What went wrong."""
+        ...
+
+
+class Inference:
+    """One request from its batcher's queue to its outcome: a ``Reply`` that counts it, once."""
+
+    __slots__ = (
+        "_caller",
+        "_done",
+        "_model",
+        "_pending",
+        "_request",
+        "_rows",
+        "_selection",
+        "_start",
+    )
+
+    def __init__(
+        self, request: InferRequest, model: ModelVersion, start: int, caller: Caller
+    ) -> None:
+        self._request, self._model, self._start, self._caller = request, model, start, caller
+        self._rows, feeds = model.check(request.inputs)
+        chosen = request.outputs or request.classification
+        self._selection = model.select(request.outputs, request.classification) if chosen else None
+        self._done = False
+        self._pending = model.batcher.enqueue(
+            feeds, self, deadline=request.deadline, priority=request.priority
+        )
+        model.recorder.inflight += 1
+
+    def cancel(self) -> None:
+        """Nobody waits for the answer any more; nothing if there is an outcome."""
+        if not self._done:
+            self._model.batcher.leave(self._pending)
+            spent = self._end()
+            self._model.recorder.ended(_cancelled_as(self._request.deadline, spent), spent)
+
+    def done(self) -> bool:
+        """Whether there is an outcome, or nobody waits for one."""
+        return self._done
+
+    def set_result(self, answer: Answer, /) -> None:
+        """The batch has run."""
+        outputs, timing = answer
+        request, model = self._request, self._model
+        datatypes = model.datatypes
+        if self._selection is not None:
+            try:
+                outputs, datatypes = self._selection.apply(outputs)
+            except Exception as error:  # noqa: BLE001 - others of the batch must not hear of it
+                self.set_exception(error)
+                return
+        self._end()
+        model.recorder.succeeded(self._rows, request.decode_ns, self._start, timing)
+        if not self._caller.done():
+            self._caller.set_result(
+                InferResponse(model.name, model.version_text, request.id, outputs, datatypes)
+            )
+
+    def set_exception(self, error: BaseException, /) -> None:
+        """It will not be answered."""
+        outcome = OUTCOMES[error.kind] if isinstance(error, GluonserveError) else Outcome.FAILED
+        self._model.recorder.ended(outcome, self._end())
+        if not self._caller.done():
+            self._caller.set_exception(error)
+
+    def _end(self) -> int:
+        """Be done; the nanoseconds since the request arrived."""
+        self._done = True
+        self._model.recorder.inflight -= 1
+        return perf_counter_ns() - self._start
 
 
 class DataPlane:
@@ -261,38 +347,33 @@ class DataPlane:
             DeadlineExceeded: the deadline passed while the request waited.
             ExecutionFailed: the engine failed.
         """
+        reply: asyncio.Future[InferResponse] = asyncio.get_running_loop().create_future()
+        inference = self.begin(request, reply)
+        try:
+            return await reply
+        except asyncio.CancelledError:
+            inference.cancel()
+            raise
+
+    def begin(self, request: InferRequest, caller: Caller) -> Inference:
+        """Begin to run one request; ``caller`` is told what comes of it, later.
+
+        Raises what ``infer`` raises where that is known at once; then nobody is told.
+        """
         start = request.arrived_ns or perf_counter_ns()
         try:
             model = self._admit(request)
         except GluonserveError as error:
             self.refused(request.model, request.version, error, perf_counter_ns() - start)
             raise
-        recorder = model.recorder
-        recorder.inflight += 1
         try:
-            rows, feeds = model.check(request.inputs)
-            chosen = request.outputs or request.classification
-            selection = model.select(request.outputs, request.classification) if chosen else None
-            outputs, timing = await model.batcher.submit(
-                feeds, deadline=request.deadline, priority=request.priority
-            )
-            datatypes = model.datatypes
-            if selection is not None:
-                outputs, datatypes = selection.apply(outputs)
+            return Inference(request, model, start, caller)
         except GluonserveError as error:
-            recorder.ended(OUTCOMES[error.kind], perf_counter_ns() - start)
-            raise
-        except asyncio.CancelledError:
-            spent = perf_counter_ns() - start
-            recorder.ended(_cancelled_as(request.deadline, spent), spent)
+            model.recorder.ended(OUTCOMES[error.kind], perf_counter_ns() - start)
             raise
         except Exception:
-            recorder.ended(Outcome.FAILED, perf_counter_ns() - start)
+            model.recorder.ended(Outcome.FAILED, perf_counter_ns() - start)
             raise
-        finally:
-            recorder.inflight -= 1
-        recorder.succeeded(rows, request.decode_ns, start, timing)
-        return InferResponse(model.name, model.version_text, request.id, outputs, datatypes)
 
     def encoded(self, response: InferResponse, ns: int) -> None:
         """Note how long a front took to encode this answer."""

@@ -20,6 +20,8 @@ from structlog import get_logger
 
 from gluonserve.config import unknown_variables
 from gluonserve.dataplane import DataPlane
+from gluonserve.executors.options import available_cores
+from gluonserve.loops import new_event_loop
 from gluonserve.metrics import Metrics
 from gluonserve.ports import check_ports
 from gluonserve.repository.loading import load_version
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from gluonserve.config import ServerSettings
     from gluonserve.repository.layout import ModelSource
     from gluonserve.repository.loading import Loaded
+    from gluonserve.rpc.fronts import Fronts
     from gluonserve.rpc.server import RpcServer
 
 log = get_logger(__name__)
@@ -75,7 +78,7 @@ class Server:
         self.dataplane = DataPlane(self.repository, strict_readiness=settings.strict_readiness)
         self._metrics_server = HttpServer(metrics_pages(Metrics(self.repository)))
         self._health_server = HttpServer(health_pages(self.dataplane))
-        self._rpc: RpcServer | None = None
+        self._rpc: RpcServer | Fronts | None = None
         self._loading: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -167,14 +170,32 @@ class Server:
         if isinstance(settings.http_port, int):
             self.ports["http"] = await self._health_server.start(settings.host, settings.http_port)
         if isinstance(settings.grpc_port, int):
-            from gluonserve.rpc.server import build_server  # noqa: PLC0415 - only if gRPC is on
-
-            self._rpc = build_server(self.dataplane, max_message_bytes=settings.max_message_bytes)
+            self._rpc = _grpc(self.dataplane, settings)
             self.ports["grpc"] = await self._rpc.start(settings.host, settings.grpc_port)
 
     def _changed(self) -> None:
         if self._rpc is not None:
             self._rpc.refresh_health()
+
+
+def _grpc(dataplane: DataPlane, settings: ServerSettings) -> RpcServer | Fronts:
+    """GRPC over the data plane: in processes in front of this one, or here."""
+    from gluonserve.rpc.fronts import CAN_SHARE_PORTS, FrontOptions, Fronts  # noqa: PLC0415 - only if gRPC is on
+    from gluonserve.rpc.local import LocalCalls  # noqa: PLC0415
+    from gluonserve.rpc.server import build_server  # noqa: PLC0415
+
+    count, largest = settings.front_processes, settings.max_message_bytes
+    if count == "auto":
+        count = _fronts_for(available_cores()) if CAN_SHARE_PORTS else 0
+    if not count:
+        return build_server(LocalCalls(dataplane), max_message_bytes=largest)
+    options = FrontOptions(largest, settings.log_level, settings.log_format)
+    return Fronts(dataplane, options, count)
+
+
+def _fronts_for(cores: int) -> int:
+    """A front can use a core, and this process feeds about two."""
+    return min(2, max(cores // 4, 1)) if cores > 1 else 0
 
 
 def run(settings: ServerSettings, *, announce: Callable[[str], None] = print) -> None:
@@ -280,8 +301,8 @@ class _Signals:
 
 @contextlib.contextmanager
 def _event_loop() -> Iterator[asyncio.AbstractEventLoop]:
-    """Uvloop's where it is installed, else asyncio's; closed with everything that hangs on it."""
-    loop = _new_loop()
+    """The event loop of the process, closed with everything that hangs on it."""
+    loop = new_event_loop()
     asyncio.set_event_loop(loop)
     try:
         yield loop
@@ -294,11 +315,3 @@ def _event_loop() -> Iterator[asyncio.AbstractEventLoop]:
         loop.run_until_complete(loop.shutdown_default_executor())
         asyncio.set_event_loop(None)
         loop.close()
-
-
-def _new_loop() -> asyncio.AbstractEventLoop:
-    try:
-        import uvloop  # noqa: PLC0415 - optional: there is none for Windows
-    except ImportError:
-        return asyncio.new_event_loop()
-    return uvloop.new_event_loop()

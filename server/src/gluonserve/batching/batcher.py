@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from gluonserve.batching.observer import BatchObserver
-    from gluonserve.batching.queue import Batch
+    from gluonserve.batching.queue import Batch, Reply
     from gluonserve.executors.protocol import Executor
     from gluonserve.tensors import Signature
 
@@ -129,13 +129,63 @@ class DynamicBatcher:
             ServerNotReady: the batcher is closed or closing.
             ExecutionFailed: the engine failed on its batch; ShapesRefused: takes no such shapes.
         """
-        pending, reply = self._admit(inputs, deadline, priority)
+        reply: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        pending = self.enqueue(inputs, reply, deadline=deadline, priority=priority)
         try:
             return await reply
         finally:
-            if pending.group is not None:
-                self._queue.remove(pending)
-                self._settle_close()
+            self.leave(pending)
+
+    def enqueue(
+        self,
+        inputs: Mapping[str, np.ndarray],
+        reply: Reply,
+        *,
+        deadline: float | None = None,
+        priority: int = 0,
+    ) -> Pending:
+        """Take a request whose outcome goes to ``reply``, on the event loop; as ``submit`` says.
+
+        A reply must not raise: others may share its batch. Who gives up calls ``leave``.
+        """
+        loop = self._loop
+        if loop is None or self._closing:
+            raise ServerNotReady("the model is not taking requests: it is closing or not open yet")
+        if priority < 0:
+            raise InvalidRequest(f"priority must be 0 (default), 1 (first) or more, not {priority}")
+        rows, nbytes, company = self._layout.measure(inputs)
+        now = loop.time()
+        if deadline is not None and deadline <= now:
+            self._observer.dropped(DropReason.EXPIRED, rows)
+            raise DeadlineExceeded("the deadline had passed when the request arrived")
+        pending = Pending(
+            inputs,
+            rows,
+            nbytes,
+            company if self.batches else None,
+            priority or self.policy.default_priority,
+            deadline,
+            now,
+            perf_counter_ns(),
+            reply,
+        )
+        try:
+            self._queue.append(pending, now)
+        except Overloaded:
+            self._observer.dropped(DropReason.REFUSED, rows)
+            raise
+        self._observer.queued(rows)
+        if self._has_slot():
+            self._wake()
+        elif deadline is not None:
+            self._set_timer(deadline)
+        return pending
+
+    def leave(self, pending: Pending) -> None:
+        """Take a request out of the queue, if it is still there: nobody waits for its answer."""
+        if pending.group is not None:
+            self._queue.remove(pending)
+            self._settle_close()
 
     def statistics(self) -> BatcherStatistics:
         """What waits and what runs, now."""
@@ -169,44 +219,7 @@ class DynamicBatcher:
             self._pool.shutdown(wait=not self._flights, cancel_futures=True)
         return not self._flights
 
-    # Arriving
-
-    def _admit(
-        self, inputs: Mapping[str, np.ndarray], deadline: float | None, priority: int
-    ) -> tuple[Pending, asyncio.Future[Answer]]:
-        loop = self._loop
-        if loop is None or self._closing:
-            raise ServerNotReady("the model is not taking requests: it is closing or not open yet")
-        if priority < 0:
-            raise InvalidRequest(f"priority must be 0 (default), 1 (first) or more, not {priority}")
-        rows, nbytes, company = self._layout.measure(inputs)
-        now = loop.time()
-        if deadline is not None and deadline <= now:
-            self._observer.dropped(DropReason.EXPIRED, rows)
-            raise DeadlineExceeded("the deadline had passed when the request arrived")
-        reply: asyncio.Future[Answer] = loop.create_future()
-        pending = Pending(
-            inputs,
-            rows,
-            nbytes,
-            company if self.batches else None,
-            priority or self.policy.default_priority,
-            deadline,
-            now,
-            perf_counter_ns(),
-            reply,
-        )
-        try:
-            self._queue.append(pending, now)
-        except Overloaded:
-            self._observer.dropped(DropReason.REFUSED, rows)
-            raise
-        self._observer.queued(rows)
-        if self._has_slot():
-            self._wake()
-        elif deadline is not None:
-            self._set_timer(deadline)
-        return pending, reply
+    # Leaving
 
     def _dropped(self, pending: Pending, reason: DropReason) -> None:
         """Settle a request that left the queue without being taken."""

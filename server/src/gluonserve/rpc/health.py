@@ -12,27 +12,25 @@ import grpc
 from grpc_health.v1 import health_pb2
 
 from gluonserve.errors import ModelNotFound, ServerNotReady
-from gluonserve.rpc.codec import parsed
-from gluonserve.rpc.service import SERVICE
-from gluonserve.rpc.status import abort
+from gluonserve.rpc.service import HEALTH_CHECK
+from gluonserve.rpc.status import STATUS, ToldStatus, abort
 
 if TYPE_CHECKING:
-    from gluonserve.dataplane import DataPlane
+    from gluonserve.rpc.service import Calls
 
     Context = grpc.aio.ServicerContext[bytes, bytes]
 
 HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"]
-Answer = health_pb2.HealthCheckResponse
-SERVING = Answer(status=Answer.SERVING).SerializeToString()
-NOT_SERVING = Answer(status=Answer.NOT_SERVING).SerializeToString()
-SERVICE_UNKNOWN = Answer(status=Answer.SERVICE_UNKNOWN).SerializeToString()
+SERVICE_UNKNOWN = health_pb2.HealthCheckResponse(
+    status=health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
+).SerializeToString()
 
 
 class HealthService:
-    """Answers from the data plane; ``refresh`` makes watchers look again."""
+    """Answers as the data plane says; ``refresh`` makes watchers look again."""
 
-    def __init__(self, dataplane: DataPlane) -> None:
-        self._dataplane = dataplane
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
         self._changed = asyncio.Event()
         self._closed = False
 
@@ -55,38 +53,35 @@ class HealthService:
 
     async def _check(self, data: bytes, context: Context) -> bytes:
         try:
-            return self._status(_service(data))
+            return await self._calls.plain(HEALTH_CHECK, data)
         except Exception as error:  # noqa: BLE001 - abort logs what was not foreseen
             return await abort(context, error, "Check")
 
     async def _watch(self, data: bytes, context: Context) -> None:
         try:
-            await self._report(_service(data), context)
+            await self._report(data, context)
         except Exception as error:  # noqa: BLE001 - abort logs what was not foreseen
             await abort(context, error, "Watch")
 
-    async def _report(self, service: str, context: Context) -> None:
+    async def _report(self, data: bytes, context: Context) -> None:
         told = None
         while True:
-            changed = self._changed
-            try:
-                status = self._status(service)
-            except ModelNotFound:
-                status = SERVICE_UNKNOWN
+            changed, closed = self._changed, self._closed
+            status = await self._status(data)
             if status != told:
                 await context.write(status)
                 told = status
-            if self._closed:
+            if closed:
                 raise ServerNotReady("the server is shutting down")
             await changed.wait()
 
-    def _status(self, service: str) -> bytes:
-        if service in ("", SERVICE.full_name):
-            serving = self._dataplane.ready()
-        else:
-            serving = self._dataplane.model_ready(service)
-        return SERVING if serving else NOT_SERVING
-
-
-def _service(data: bytes) -> str:
-    return parsed(health_pb2.HealthCheckRequest, data).service
+    async def _status(self, data: bytes) -> bytes:
+        """What a watcher is told; a model that nobody knows may come to be."""
+        try:
+            return await self._calls.plain(HEALTH_CHECK, data)
+        except ModelNotFound:
+            return SERVICE_UNKNOWN
+        except ToldStatus as told:
+            if told.code is not STATUS[ModelNotFound.kind]:
+                raise
+            return SERVICE_UNKNOWN

@@ -12,16 +12,21 @@ from gluonserve.rpc.reflection import reflection_handlers
 from gluonserve.rpc.service import SERVICE, InferenceService
 
 if TYPE_CHECKING:
-    from gluonserve.dataplane import DataPlane
+    from gluonserve.rpc.service import Calls
 
 LARGEST_MESSAGE = 2**31 - 1
 _SECOND_MS = 1000
 
 
-def build_server(dataplane: DataPlane, *, max_message_bytes: int = LARGEST_MESSAGE) -> RpcServer:
-    """A server over ``dataplane`` that does not listen yet; call it inside the event loop."""
-    server = grpc.aio.server(options=_options(max_message_bytes))
-    inference, health = InferenceService(dataplane), HealthService(dataplane)
+def build_server(
+    calls: Calls, *, max_message_bytes: int = LARGEST_MESSAGE, shares_port: bool = False
+) -> RpcServer:
+    """A server over ``calls`` that does not listen yet; call it inside the event loop.
+
+    Servers that share their port get its connections in turn.
+    """
+    server = grpc.aio.server(options=_options(max_message_bytes, shares_port=shares_port))
+    inference, health = InferenceService(calls), HealthService(calls)
     handlers = {
         SERVICE.full_name: inference.handlers(),
         HEALTH.full_name: health.handlers(),
@@ -74,11 +79,12 @@ class RpcServer:
         await self._server.stop(grace)
 
 
-def _options(max_message_bytes: int) -> list[tuple[str, int]]:
+def _options(max_message_bytes: int, *, shares_port: bool) -> list[tuple[str, int]]:
     return [
         ("grpc.max_receive_message_length", max_message_bytes),
         ("grpc.max_send_message_length", max_message_bytes),
-        ("grpc.so_reuseport", 0),  # two servers on one port would share its requests silently
+        # only on purpose: two servers on one port would share its requests silently
+        ("grpc.so_reuseport", int(shares_port)),
         ("grpc.max_concurrent_streams", LARGEST_MESSAGE),
         ("grpc.keepalive_time_ms", 60 * _SECOND_MS),  # finds dead clients, so that their work stops
         ("grpc.keepalive_timeout_ms", 20 * _SECOND_MS),

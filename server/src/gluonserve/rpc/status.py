@@ -23,9 +23,24 @@ STATUS: Mapping[ErrorKind, grpc.StatusCode] = {
     ErrorKind.FAILED: grpc.StatusCode.INTERNAL,
 }
 
+_BY_NUMBER: Mapping[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
+
 _LONGEST = 4096  # bytes as sent: peers refuse a longer header at random from 8 KiB, always from 16
 
 log = structlog.get_logger(__name__)
+
+
+class ToldStatus(Exception):
+    """How another process of this server ended a call."""
+
+    def __init__(self, code: grpc.StatusCode, text: str) -> None:
+        self.code, self.text = code, text
+        super().__init__(text)
+
+    @classmethod
+    def of(cls, number: int, text: str) -> ToldStatus:
+        """The status of this number."""
+        return cls(_BY_NUMBER[number], text)
 
 
 def status_of(error: Exception, rpc: str) -> tuple[grpc.StatusCode, str]:
@@ -34,6 +49,8 @@ def status_of(error: Exception, rpc: str) -> tuple[grpc.StatusCode, str]:
     What was not foreseen is logged here, with its trace, and leaves as two words: its text may tell
     more about the server than a client should know.
     """
+    if isinstance(error, ToldStatus):
+        return error.code, error.text
     if isinstance(error, GluonserveError):
         return STATUS[error.kind], str(error)
     log.error("rpc failed", rpc=rpc, exc_info=error)

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from gluonserve.errors import ServerNotReady
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable
 
     import grpc
 
-    Answer = Callable[[bytes], Coroutine[None, None, bytes]]
+    Answer = Callable[[bytes], asyncio.Future[bytes]]
 
 IN_FLIGHT = 256
 """Requests of one stream that may be unanswered before no more are read from it."""
@@ -23,13 +23,14 @@ class InferStream:
     """One stream: a reader starts requests, ``run`` writes their answers in the same order.
 
     When the window is full the reader stops reading, so that flow control reaches the client.
-    ``answer`` makes a serialised response of a serialised request; what it raises ends the stream.
+    ``answer`` begins to make a serialised response of a serialised request; what comes of it as an
+    exception ends the stream.
     """
 
     def __init__(self, context: grpc.aio.ServicerContext[bytes, bytes], answer: Answer) -> None:
         self._context = context
         self._answer = answer
-        self._unanswered: deque[asyncio.Task[bytes]] = deque()
+        self._unanswered: deque[asyncio.Future[bytes]] = deque()
         self._moved: asyncio.Future[None] | None = None
         self._reader: asyncio.Task[None] | None = None
         self._read_all = self._draining = False
@@ -69,7 +70,6 @@ class InferStream:
 
     async def _read(self) -> None:
         tasks, read, answer = self._unanswered, self._context.read, self._answer
-        start = asyncio.get_running_loop().create_task
         try:
             while True:
                 if len(tasks) >= IN_FLIGHT:
@@ -77,7 +77,7 @@ class InferStream:
                 data = await read()
                 if not isinstance(data, bytes):  # grpc.aio.EOF
                     return
-                tasks.append(start(answer(data)))
+                tasks.append(answer(data))
                 if len(tasks) == 1:
                     self._move()
         finally:
@@ -94,8 +94,8 @@ class InferStream:
             self._moved.set_result(None)
 
     async def _stop(self, reader: asyncio.Task[None]) -> None:
-        """Leave no task behind, whatever ended the stream."""
-        tasks = [reader, *self._unanswered]
+        """Leave nothing behind, whatever ended the stream."""
+        tasks: list[asyncio.Future[None] | asyncio.Future[bytes]] = [reader, *self._unanswered]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
