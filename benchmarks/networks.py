@@ -66,6 +66,19 @@ def write_empty() -> Path:
     return folder
 
 
+def with_instances(network: Network, count: int) -> Path:
+    """The same model served by so many instances that share the cores; its directory."""
+    folder = CACHE / "instances" / network.name
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in (network.symbol, network.params):
+        link = folder / file.name
+        link.unlink(missing_ok=True)
+        link.symlink_to(file.resolve())
+    settings = (network.folder / "model.toml").read_text()
+    (folder / "model.toml").write_text(f"instances = {count}\n\n{settings}")
+    return folder
+
+
 def export_all() -> None:
     """Export whatever is not in the cache yet."""
     import mxnet as mx  # noqa: PLC0415 - only the oracle's environment has it

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import statistics
 import sys
+from contextlib import ExitStack
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from benchmarks.engines import Contestant, EngineProcess
 from benchmarks.generators import Shape, h2load
-from benchmarks.networks import LENET, RESNET50, write_empty
+from benchmarks.networks import LENET, RESNET50, with_instances, write_empty
 from benchmarks.servers import EmptyServer, GluonServer, infer_request
 
 if TYPE_CHECKING:
@@ -32,34 +33,46 @@ ONE_IN_FLIGHT = Shape(clients=1)
 def resnet(plan: Plan) -> dict[str, object]:
     """ResNet-50, 4 requests in flight, against the bare executor's best over batches 1, 2 and 4.
 
-    Executor and server have the same cores and threads; the generator's share of the same cores is
-    reported beside the ratio.
+    Executor and servers have the same cores and threads, which one instance or as many as cores
+    share; the generator's part of the same cores is reported beside the ratio.
     """
+    cores = len(os.sched_getaffinity(0))
+    folders = {
+        "1 instance": RESNET50.folder,
+        f"{cores} instances": with_instances(RESNET50, cores),
+    }
     bare = EngineProcess(Contestant("auto"), RESNET50, sys.executable)
     rates: dict[str, list[float]] = {"batch 1": [], "batch 2": [], "batch 4": []}
-    loads: list[Load] = []
+    loads: dict[str, list[Load]] = {name: [] for name in folders}
     try:
-        with GluonServer(RESNET50.folder) as server:
-            send = _sender(server, _request(RESNET50), FOUR_IN_FLIGHT)
+        with ExitStack() as running:
+            servers = {
+                name: running.enter_context(GluonServer(folder)) for name, folder in folders.items()
+            }
+            senders = {
+                name: _sender(server, _request(RESNET50), FOUR_IN_FLIGHT)
+                for name, server in servers.items()
+            }
             for batch in (1, 2, 4):
                 bare.rate(batch, 1.0)
-            requests = _calibrated(send, plan.slice_seconds)
+            counts = {name: _calibrated(send, plan.slice_seconds) for name, send in senders.items()}
             for _ in plan.turns("resnet50_v1 served"):
                 for batch in (1, 2, 4):
                     rates[f"batch {batch}"].append(bare.rate(batch, plan.slice_seconds))
-                loads.append(send(requests))
-            memory = server.memory()
+                for name, send in senders.items():
+                    loads[name].append(send(counts[name]))
+            memory = {name: server.memory() for name, server in servers.items()}
     finally:
         bare.close()
     best = max(statistics.median(values) for values in rates.values())
-    served = statistics.median(load.rate for load in loads)
+    served = {name: statistics.median(load.rate for load in side) for name, side in loads.items()}
     return {
         "bare_rows_per_second": {name: statistics.median(values) for name, values in rates.items()},
         "served_rows_per_second": served,
-        "ratio": served / best,
-        "generator": _generator(loads),
+        "ratios": {name: rate / best for name, rate in served.items()},
+        "generator": {name: _generator(side) for name, side in loads.items()},
         "served_memory": memory,
-        "rounds": [asdict(load) for load in loads],
+        "rounds": {name: [asdict(load) for load in side] for name, side in loads.items()},
     }
 
 

@@ -216,7 +216,9 @@ class ModelSettings(Settings):
     precision: Literal["fp32", "bf16", "fp16", "int8"] = "fp32"
     """Arithmetic of the engine. fp32 is exact; the others are faster and move the answers."""
     instances: Positive = 1
-    """Copies of the network that run at the same time."""
+    """Batches of the network that run at the same time, each on its share of the cores. One answers
+    a lone request soonest; as many as cores answer the most requests per second under steady
+    load, since the cores need not wait for each other nor for callers to come back."""
     threads: Positive | None = None
     """CPU threads of one instance. By default all cores, shared among the instances; a single
     instance of a network whose row takes less than 0.3 ms is served with one thread, because

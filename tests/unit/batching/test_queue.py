@@ -57,6 +57,41 @@ def queue_of(*requests: Pending, **policy) -> RequestQueue:
     return queue
 
 
+def shared_queue(*requests: Pending, slots: int, **policy) -> RequestQueue:
+    queue = RequestQueue(BatchPolicy(**policy), Drops(), slots=slots)
+    for request in requests:
+        queue.append(request, request.arrived)
+    return queue
+
+
+@pytest.mark.parametrize(
+    ("waiting", "slots", "taken"),
+    [(4, 2, [2, 1, 1]), (5, 2, [3, 1, 1]), (1, 4, [1]), (20, 2, [8, 6, 3, 2, 1]), (9, 1, [8, 1])],
+)
+def test_slots_share_the_rows_that_wait(waiting: int, slots: int, taken: list[int]) -> None:
+    queue = shared_queue(*(pending() for _ in range(waiting)), slots=slots, max_rows=8)
+
+    batches = [queue.take(0.0) for _ in taken]
+
+    assert [batch.rows for batch in batches] == taken
+    assert [batch.reason for batch in batches] == [
+        CloseReason.FULL if rows == 8 else CloseReason.IDLE for rows in taken
+    ]
+    assert queue.take(0.0) is None
+
+
+def test_request_larger_than_a_share_runs_whole() -> None:
+    queue = shared_queue(pending(rows=6), pending(), slots=4, max_rows=8)
+
+    assert [queue.take(0.0).rows, queue.take(0.0).rows] == [6, 1]
+
+
+def test_who_waits_for_company_is_not_shared_out() -> None:
+    queue = shared_queue(*(pending() for _ in range(8)), slots=2, max_rows=8, max_delay_ms=10)
+
+    assert queue.take(0.0).rows == 8
+
+
 def test_empty_queue_has_no_batch_and_nothing_due() -> None:
     queue = queue_of()
 

@@ -12,6 +12,7 @@ SENT = [
     Frame(Kind.INFER, 1, 7, 0.5, 123, b"a request"),
     Frame(Kind.CANCEL, 0, 2**63, 0.0, 0, b""),
     Frame(Kind.ANSWER, 0, 8, 1e9, -1, bytes(range(256)) * 20),
+    Frame(Kind.ANSWER, 0, 9, 0.0, 0, bytes(range(251)) * 3000),  # larger than any buffer
     Frame(Kind.REFRESH, 0, 0, 0.0, 0, b""),
 ]
 
@@ -54,12 +55,17 @@ async def sent() -> bytes:
     return data
 
 
-@pytest.mark.parametrize("size", [1, 7, 29, 30, 31, 1000, 10**6], ids=lambda size: f"by_{size}")
+@pytest.mark.parametrize(
+    "size", [7, 29, 30, 31, 1000, 70_000, 10**7], ids=lambda size: f"by_{size}"
+)
 async def test_frames_arrive_whole_and_in_order_however_they_are_cut(size: int) -> None:
     data, end = await sent(), End()
 
-    for start in range(0, len(data), size):
-        end.wire.data_received(data[start : start + size])
+    while data:
+        room = end.wire.get_buffer(-1)
+        part, data = data[: min(size, len(room))], data[min(size, len(room)) :]
+        room[: len(part)] = part
+        end.wire.buffer_updated(len(part))
 
     assert end.received == SENT
 

@@ -76,10 +76,11 @@ class DynamicBatcher:
         self._executor = executor
         self._observer: BatchObserver = Unobserved() if observer is None else observer
         self._layout = RowLayout(signature)
-        self._queue = RequestQueue(self.policy, self._dropped)
+        slots = max(1, executor.concurrency)
+        self._queue = RequestQueue(self.policy, self._dropped, slots=slots)
         self._running = Deadlines()
         self._flights: set[Flight] = set()
-        self._free = self._ahead = max(1, executor.concurrency)
+        self._free = self._ahead = slots
         self._pump_scheduled = False
         self._burst = Burst()
         self._timer: asyncio.Handle | None = None
@@ -238,12 +239,16 @@ class DynamicBatcher:
         ahead = self._burst.short and self._queue.is_full
         return self._free > (-self._ahead if ahead else 0)
 
+    def _awaits_burst(self) -> bool:
+        """Whether to wait for those just answered; not with long work while others run it."""
+        return self._burst.expected and (self._burst.short or not self._flights)
+
     def _wake(self) -> None:
         """Pump once what is ready now has arrived; a burst then shares a batch."""
         if not self._pump_scheduled and self._loop is not None:
             self._pump_scheduled = True
             self._burst.begin(self._queue.requests, self._loop.time())
-            self._loop.call_soon(self._gather if self._burst.expected else self._pump)
+            self._loop.call_soon(self._gather if self._awaits_burst() else self._pump)
 
     def _gather(self) -> None:
         """Pump when the burst is over or fills a batch."""
@@ -350,7 +355,7 @@ class DynamicBatcher:
         if flight.failure is None:
             self._burst.learn(len(flight.batch.requests), self._queue.requests, flight.seconds)
         try:
-            if self._burst.expected and self._queue.rows < self.policy.max_rows:
+            if self._awaits_burst() and self._queue.rows < self.policy.max_rows:
                 self._wake()
             elif not self._pump_scheduled:
                 self._pump()

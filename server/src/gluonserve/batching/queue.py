@@ -80,13 +80,24 @@ class RequestQueue:
     batch the order is first in, first out: nobody overtakes by being small. A batch is led by the
     oldest request of the first level, and filled with its equals, first levels first.
 
+    Where ``slots`` batches run side by side and nobody waits for company, a batch takes no more
+    than its share of the rows that wait: whoever lands next finds work, and no slot is idle while
+    the callers of another's large batch come back.
+
     A request leaves at once when it is removed or expires; ``on_drop`` is told of each that leaves
     without being taken, once. Every time is a number from one monotonic clock, passed in.
     """
 
-    def __init__(self, policy: BatchPolicy, on_drop: Callable[[Pending, DropReason], None]) -> None:
+    def __init__(
+        self,
+        policy: BatchPolicy,
+        on_drop: Callable[[Pending, DropReason], None],
+        *,
+        slots: int = 1,
+    ) -> None:
         self._policy = policy
         self._delay = policy.max_delay_ms / 1000
+        self._shares = 1 if self._delay else slots
         self._on_drop = on_drop
         self._lines: dict[int, _Line] = {}
         self._groups: dict[Hashable, _Group] = {}
@@ -240,20 +251,22 @@ class RequestQueue:
         """The first requests of a group that fit in a batch; their rows; whether it is full."""
         chosen: list[Pending] = []
         gone: list[Pending] = []
-        rows, closed, limit = 0, group.company is None, self._policy.max_rows
+        most = self._policy.max_rows
+        limit = min(most, -(-group.rows // self._shares))
+        rows, ended = 0, group.company is None
         for level in sorted(group.lines):
             for pending in group.lines[level]:
                 if pending.reply.done():
                     gone.append(pending)
                     continue
                 if chosen and rows + pending.rows > limit:
-                    closed = True
+                    ended = True
                     break
                 chosen.append(pending)
                 rows += pending.rows
-            if closed or rows >= limit:
-                closed = True
+            if ended or rows >= limit:
+                ended = True
                 break
         for pending in gone:
             self.remove(pending)
-        return chosen, rows, closed
+        return chosen, rows, ended and (group.company is None or limit == most)

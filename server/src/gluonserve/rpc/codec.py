@@ -40,22 +40,22 @@ _FINAL = ModelInferResponse(
 ).SerializeToString()
 
 
-def parsed(kind: type[Ask], data: bytes) -> Ask:
+def parsed(kind: type[Ask], data: bytes | bytearray) -> Ask:
     """The message of this kind in ``data``.
 
     Raises:
         InvalidRequest: there is none.
     """
     try:
-        return kind.FromString(data)
+        return kind.FromString(bytes(data))
     except DecodeError as error:
         raise InvalidRequest(f"the request is not a {kind.DESCRIPTOR.name} message") from error
 
 
-def identity(data: bytes) -> ModelInferRequest:
+def identity(data: bytes | bytearray) -> ModelInferRequest:
     """The request to whom an error belongs: empty where ``data`` cannot even be parsed."""
     try:
-        return ModelInferRequest.FromString(data)
+        return ModelInferRequest.FromString(bytes(data))
     except DecodeError:
         return ModelInferRequest()
 
@@ -89,7 +89,7 @@ class RequestReader:
         self._forms: dict[bytes, list[_Form]] = {}  # by the bytes that name the model
 
     def read(
-        self, data: bytes, arrived_ns: int, deadline: float | None
+        self, data: bytes | bytearray, arrived_ns: int, deadline: float | None
     ) -> tuple[InferRequest, bool]:
         """The request in ``data``, and whether its answer should say that it is the last one.
 
@@ -101,7 +101,7 @@ class RequestReader:
             UnsupportedFeature: it asks for a part of the protocol that is not implemented.
         """
         if len(data) > 1:
-            for form in self._forms.get(data[: 2 + data[1]], ()):
+            for form in self._forms.get(bytes(data[: 2 + data[1]]), ()):
                 found = _filled(form, data)
                 if found is not None:
                     return self._request(form, *found, arrived_ns, deadline)
@@ -118,9 +118,9 @@ class RequestReader:
         self._keep(form, data, inputs)
         return self._request(form, message.id, inputs, arrived_ns, deadline)
 
-    def _keep(self, form: _Form, data: bytes, inputs: dict[str, np.ndarray]) -> None:
+    def _keep(self, form: _Form, data: bytes | bytearray, inputs: dict[str, np.ndarray]) -> None:
         """Remember the form of a message where others can be like it, the latest first."""
-        found = layout(data)
+        found = layout(bytes(data))
         if found is None or sum(map(len, found.headers)) > _LONGEST_KEPT:
             return
         tensors = [
@@ -129,7 +129,7 @@ class RequestReader:
         ]
         if len(self._forms) >= _KEPT:
             self._forms.clear()
-        forms = self._forms.setdefault(data[: 2 + data[1]], [])
+        forms = self._forms.setdefault(bytes(data[: 2 + data[1]]), [])
         forms.insert(0, form._replace(start=found.start, tensors=tensors))
         del forms[_KEPT_PER_MODEL:]
 
@@ -162,7 +162,7 @@ class RequestReader:
         return request, final_mark
 
 
-def _filled(form: _Form, data: bytes) -> tuple[str, dict[str, np.ndarray]] | None:
+def _filled(form: _Form, data: bytes | bytearray) -> tuple[str, dict[str, np.ndarray]] | None:
     """Id and tensors of a message, or None where it is not of this form."""
     start = form.start
     if not data.startswith(start):

@@ -51,31 +51,39 @@ class Frame(NamedTuple):
     ident: int
     left: float
     arrived_ns: int
-    data: bytes
+    data: bytes | bytearray
 
 
 NO_LIMIT = math.nan
 _HEAD = Struct("<IBBQdq")  # bytes of the message, then a frame's fields in their order
 _HEAD_BYTES = _HEAD.size
+_BUFFER_BYTES = 256 * 1024
+_LARGE_BYTES = 64 * 1024
 
 
-class FrameWire(asyncio.Protocol):
-    """One end of a connection; ``receive`` gets every frame, ``lost`` is told of the end, once."""
+class FrameWire(asyncio.BufferedProtocol):
+    """One end of a connection; ``receive`` gets every frame, ``lost`` is told of the end, once.
+
+    Large messages are read where they stay, others from one buffer for all.
+    """
 
     def __init__(self, receive: Callable[[Frame], None], lost: Callable[[], None]) -> None:
         self._receive = receive
         self._lost = lost
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
-        self._out: list[bytes] = []
-        self._parts: list[bytes] = []  # of a frame that has not arrived whole
-        self._have, self._need = 0, _HEAD_BYTES
+        self._out: list[bytes | bytearray] = []
+        self._buffer = bytearray(_BUFFER_BYTES)
+        self._view = memoryview(self._buffer)
+        self._filled = 0  # of the buffer; or of the large message, while there is one
+        self._large: Frame | None = None
+        self._large_view = self._view
 
     def send(
         self,
         kind: Kind,
         ident: int = 0,
-        data: bytes = b"",
+        data: bytes | bytearray = b"",
         *,
         code: int = 0,
         left: float = NO_LIMIT,
@@ -103,26 +111,44 @@ class FrameWire(asyncio.Protocol):
         self._transport = None
         self._lost()
 
-    def data_received(self, chunk: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the protocol
+        """Where the next bytes go."""
+        view = self._view if self._large is None else self._large_view
+        return view[self._filled :]
+
+    def buffer_updated(self, nbytes: int) -> None:
         """Hand on the frames that are whole now."""
-        if self._parts:
-            self._parts.append(chunk)
-            self._have += len(chunk)
-            if self._have < self._need:
-                return
-            chunk, self._parts = b"".join(self._parts), []
-        at, end, need = 0, len(chunk), _HEAD_BYTES
+        self._filled += nbytes
+        large = self._large
+        if large is None:
+            self._parse()
+        elif self._filled == len(large.data):
+            self._large, self._large_view, self._filled = None, self._view, 0
+            self._receive(large)
+
+    def _parse(self) -> None:
+        at, end, buffer = 0, self._filled, self._buffer
         while end - at >= _HEAD_BYTES:
-            size, kind, code, ident, left, arrived_ns = _HEAD.unpack_from(chunk, at)
+            size, kind, code, ident, left, arrived_ns = _HEAD.unpack_from(buffer, at)
             start = at + _HEAD_BYTES
-            if end < start + size:
-                need += size
+            if start + size > end:
+                if size > _LARGE_BYTES:
+                    self._begin_large(Frame(kind, code, ident, left, arrived_ns, bytearray(size)))
+                    self._keep(start, end)
+                    return
                 break
             at = start + size
-            self._receive(Frame(kind, code, ident, left, arrived_ns, chunk[start:at]))
-        if at < end:
-            self._parts = [chunk[at:]]
-            self._have, self._need = end - at, need
+            self._receive(Frame(kind, code, ident, left, arrived_ns, bytes(self._view[start:at])))
+        self._keep(at, end)
+
+    def _begin_large(self, frame: Frame) -> None:
+        self._large = frame
+        self._large_view = memoryview(frame.data)
+
+    def _keep(self, start: int, end: int) -> None:
+        """Put the beginning of what has not arrived whole where it belongs."""
+        self._filled = end - start
+        self._large_view[: self._filled] = self._view[start:end]
 
     def _flush(self) -> None:
         out, self._out = self._out, []

@@ -36,6 +36,7 @@ log = get_logger(__name__)
 
 CAN_SHARE_PORTS = hasattr(socket, "SO_REUSEPORT")
 
+_SOCKET_BYTES = 4 * 1024 * 1024  # the system may allow less
 _START_S = 60.0
 _LATE_S = 2.0  # how long after its time a stopping front may take to end
 _PAUSE_S = 1.0  # between the end of a front and the next try
@@ -149,6 +150,8 @@ class _Front:
             ServerNotReady: it ended, or took too long.
         """
         ours, theirs = socket.socketpair()
+        for end in (ours, theirs):  # a large message should not wait for the reader many times
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BYTES)
         with theirs:
             command = [sys.executable, "-m", "gluonserve.rpc.front", str(theirs.fileno())]
             self._process = await asyncio.create_subprocess_exec(

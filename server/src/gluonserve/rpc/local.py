@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from gluonserve.dataplane import DataPlane, InferRequest, InferResponse
     from gluonserve.rpc.codec import Ask
 
-    Plain = Callable[[bytes], bytes]
+    Plain = Callable[[bytes | bytearray], bytes]
     Write = Callable[[InferResponse], bytes]
 
 _Health = health_pb2.HealthCheckResponse
@@ -79,7 +79,7 @@ class LocalCalls:
         """Answer any call but inference."""
         return self.answer(rpc, data)
 
-    def answer(self, rpc: str, data: bytes) -> bytes:
+    def answer(self, rpc: str, data: bytes | bytearray) -> bytes:
         """The same, at once."""
         return self._plain[rpc](data)
 
@@ -92,7 +92,12 @@ class LocalCalls:
         return reply
 
     def begin(
-        self, data: bytes, arrived_ns: int, deadline: float | None, mode: Mode, reply: Reply
+        self,
+        data: bytes | bytearray,
+        arrived_ns: int,
+        deadline: float | None,
+        mode: Mode,
+        reply: Reply,
     ) -> Running:
         """Begin to answer a ModelInferRequest; ``reply`` gets the answer, perhaps at once.
 
@@ -133,7 +138,7 @@ class LocalCalls:
         return _Health(status=_Health.SERVING if serving else _Health.NOT_SERVING)
 
     def _read(
-        self, data: bytes, arrived_ns: int, deadline: float | None
+        self, data: bytes | bytearray, arrived_ns: int, deadline: float | None
     ) -> tuple[InferRequest, bool]:
         began_ns = perf_counter_ns()
         try:
@@ -198,7 +203,9 @@ class _Call:
 
     write: Write
 
-    def __init__(self, calls: LocalCalls, data: bytes, mode: Mode, reply: Reply) -> None:
+    def __init__(
+        self, calls: LocalCalls, data: bytes | bytearray, mode: Mode, reply: Reply
+    ) -> None:
         self._calls, self._data, self._mode, self._reply = calls, data, mode, reply
 
     def done(self) -> bool:

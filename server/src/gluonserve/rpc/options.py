@@ -18,7 +18,7 @@ class FrontOptions:
     port: int = 0
 
     @classmethod
-    def parse(cls, data: bytes) -> FrontOptions:
+    def parse(cls, data: bytes | bytearray) -> FrontOptions:
         """The options in ``data``."""
         return cls(**json.loads(data))
 

@@ -58,7 +58,7 @@ class RemoteCalls:
         if reply is None:
             return
         if frame.kind == Kind.ANSWER:
-            reply.set_result(frame.data)
+            reply.set_result(bytes(frame.data))
         else:
             reply.set_exception(ToldStatus.of(frame.code, frame.data.decode()))
 

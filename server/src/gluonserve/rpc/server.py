@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from gluonserve.rpc.service import Calls
 
 LARGEST_MESSAGE = 2**31 - 1
+_LOOKAHEAD_BYTES = 4 * 1024 * 1024
 _SECOND_MS = 1000
 
 
@@ -86,6 +87,8 @@ def _options(max_message_bytes: int, *, shares_port: bool) -> list[tuple[str, in
         # only on purpose: two servers on one port would share its requests silently
         ("grpc.so_reuseport", int(shares_port)),
         ("grpc.max_concurrent_streams", LARGEST_MESSAGE),
+        # by default a picture of 600 KB goes back and forth ten times before it is here
+        ("grpc.http2.lookahead_bytes", _LOOKAHEAD_BYTES),
         ("grpc.keepalive_time_ms", 60 * _SECOND_MS),  # finds dead clients, so that their work stops
         ("grpc.keepalive_timeout_ms", 20 * _SECOND_MS),
         ("grpc.keepalive_permit_without_calls", 1),
