@@ -189,11 +189,17 @@ class TestBatching:
             "; state the shape of 'data' in model.toml, or put samples.npz beside the network"
         )
 
-    def test_force_overrides(self, tmp_path) -> None:
+    def test_force_overrides_with_a_note(self, tmp_path) -> None:
         loaded = load(tmp_path, StrictExecutor(mixing), "[batching]\nenabled = 'force'")
 
         assert loaded.signature.batchable
         assert loaded.policy.enabled
+        assert loaded.notes[0].startswith(
+            "batched because the settings force it, against this doubt: output 'doubled' mixes rows"
+        )
+
+    def test_force_against_no_doubt_says_nothing(self, tmp_path) -> None:
+        assert load(tmp_path, StrictExecutor(), "[batching]\nenabled = 'force'").notes == ()
 
     def test_off_needs_no_proof(self, tmp_path) -> None:
         loaded = load(tmp_path, StrictExecutor(mixing), "[batching]\nenabled = 'off'")

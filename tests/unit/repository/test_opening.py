@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from exported import activations
+from exported import Graph, activations
 
 from gluonserve.batching.selfcheck import Below
 from gluonserve.dataplane import DataPlane, InferRequest
@@ -126,6 +126,63 @@ class TestSettingsReachTheNetwork:
 
         with pytest.raises(InvalidModel, match="no parameter file: residual_conv0_weight, "):
             loaded(tmp_path)
+
+
+def centred(folder: Path, settings: str) -> Path:
+    """A network that takes the mean of all rows from each: ``x`` of shape (-1, 3)."""
+    graph = Graph()
+    x = graph.variable("x")
+    mean = graph.operator("mean", "m", [x], axis=0, keepdims=True)
+    text = graph.text([graph.operator("broadcast_sub", "centred", [x, mean])])
+    (folder / "net-symbol.json").write_text(text)
+    (folder / "model.toml").write_text("[[inputs]]\nname = 'x'\nshape = [-1, 3]\n" + settings)
+    return folder
+
+
+class TestRowsThatAreMixed:
+    FORCED = "[batching]\nenabled = 'force'"
+
+    def test_the_reason_names_what_is_mixed(self, tmp_path) -> None:
+        version = loaded(centred(tmp_path, ""))
+
+        assert not version.signature.batchable
+        assert version.notes[0].startswith(
+            "served unbatched: an operator mixes what lies along axis 0 of 'x'"
+        )
+        version.close()
+
+    def test_axis_of_an_output_alone_makes_no_rows(self, tmp_path) -> None:
+        version = loaded(centred(tmp_path, "[[outputs]]\nindex = 0\nbatch_axis = 0"))
+
+        assert not version.signature.batchable
+        version.close()
+
+    async def test_force_batches_them_with_a_note(self, tmp_path) -> None:
+        repository = Repository(centred(tmp_path, self.FORCED), model_name="centred")
+        await repository.load_all()
+        plane = DataPlane(repository)
+        x = np.arange(6, dtype=np.float32).reshape(2, 3)
+
+        answer = await plane.infer(InferRequest("centred", {"x": x}))
+        nothing = await plane.infer(InferRequest("centred", {"x": x[:0]}))
+
+        np.testing.assert_allclose(answer.outputs["centred_output"], x - x.mean(0))
+        assert nothing.outputs["centred_output"].shape == (0, 3)
+        assert repository.get("centred").batched
+        assert "batched because the settings force it" in repository.get("centred").notes[0]
+        await repository.close(5)
+
+    async def test_force_cannot_batch_what_all_rows_share(self, tmp_path) -> None:
+        shared = "batch_axis = 'none'\n" + self.FORCED
+        repository = Repository(centred(tmp_path, shared), model_name="centred")
+        await repository.load_all()
+        x = np.ones((2, 3), np.float32)
+
+        answer = await DataPlane(repository).infer(InferRequest("centred", {"x": x}))
+
+        assert answer.outputs["centred_output"].shape == (2, 3)
+        assert not repository.get("centred").batched
+        await repository.close(5)
 
 
 class TestRecurrentNetwork:

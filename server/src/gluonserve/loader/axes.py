@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from gluonserve.loader.lowering import dims
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from gluonserve.loader.hints import InputHint
     from gluonserve.loader.lowering.dims import Dim
@@ -60,6 +60,14 @@ def output_problem(name: str, value: Value) -> str:
         return ""
     shown = ", ".join(str(dim) for dim in value.shape)
     return f"output {name!r} has shape ({shown}), in which no axis counts the rows of the inputs"
+
+
+def without_rows(inputs: Iterable[Value], coupled: Collection[str]) -> Iterator[str]:
+    """Why no input has an axis that counts rows, where the first axis of some is free."""
+    mixed = [repr(one.name) for one in inputs if _wanted(one.shape, None) in coupled]
+    if mixed:
+        yield f"an operator mixes what lies along axis 0 of {', '.join(mixed)}"
+    yield "no input has an axis that counts rows"
 
 
 def _wanted(shape: tuple[Dim, ...], hint: InputHint | None) -> str | None:

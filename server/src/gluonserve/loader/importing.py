@@ -298,7 +298,7 @@ def _signature(
     )
     problems = [problem for name, value in named if (problem := axes.output_problem(name, value))]
     if not any(spec.batch_axis is not None for spec in specs):
-        problems.insert(0, "no input has an axis that counts rows")
+        problems = [*axes.without_rows(built.inputs, built.build.coupled), *problems]
     if axes.BATCH in built.build.coupled:
         problems.append("an operator couples elements along the axis that counts rows")
     return Signature(specs, answers, batchable=not problems, why="; ".join(problems))

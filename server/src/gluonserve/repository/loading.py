@@ -154,19 +154,27 @@ def _batching(
     signature, wish = opened.executor.signature, source.settings.batching.enabled
     if wish == "off":
         return signature, []
-    if wish == "force":
-        return replace(signature, batchable=True, why=""), _forced(signature)
+    doubt, advice = _doubt(opened, rows)
+    if not doubt:
+        return signature, []
+    if wish == "force" and any(spec.batch_axis is not None for spec in signature.inputs):
+        note = f"batched because the settings force it, against this doubt: {doubt}"
+        return replace(signature, batchable=True, why=""), [note]
+    note = f"served unbatched: {doubt}{advice}"
+    return replace(signature, batchable=False, why=doubt), [note]
+
+
+def _doubt(opened: Opened, rows: Mapping[str, np.ndarray] | None) -> tuple[str, str]:
+    """Why requests had better not share batches, empty where nothing is against it; advice."""
+    signature = opened.executor.signature
     if not signature.batchable:
-        return signature, [f"served unbatched: {signature.why}"]
+        return signature.why, ""
     if rows is not None:
         rows = _first_rows(signature, rows, _ENOUGH_ROWS)
     verdict = check_batching(opened.executor, rows, valid=opened.valid)
     if verdict.safe:
-        return signature, []
-    return (
-        replace(signature, batchable=False, why=verdict.why),
-        [f"served unbatched: {verdict.why}{'' if verdict.checked else _advice(signature)}"],
-    )
+        return "", ""
+    return verdict.why, "" if verdict.checked else _advice(signature)
 
 
 def _advice(signature: Signature) -> str:
@@ -180,12 +188,6 @@ def _advice(signature: Signature) -> str:
         return ""
     named = ", ".join(map(repr, free))
     return f"; state the shape of {named} in model.toml, or put samples.npz beside the network"
-
-
-def _forced(signature: Signature) -> list[str]:
-    if signature.batchable:
-        return []
-    return [f"batched because the settings force it, against this doubt: {signature.why}"]
 
 
 def _first_rows(

@@ -14,6 +14,7 @@ from gluonserve.loader.hints import InputHint
 from gluonserve.loader.importing import import_as_exported, import_model
 from gluonserve.loader.outputs import output_names
 from gluonserve.loader.params import Params
+from gluonserve.tensors import Signature
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from gluonserve.loader.importing import Imported
     from gluonserve.repository.layout import ModelSource
     from gluonserve.repository.samples import Samples
-    from gluonserve.tensors import Signature, TensorSpec
+    from gluonserve.tensors import TensorSpec
 
 _PASSING_IDS = frozenset(
     {"Cast", "amp_cast", "BlockGrad", "_copy", "Reshape", "Flatten", "expand_dims", "squeeze"}
@@ -162,30 +163,38 @@ def _renamed(imported: Imported, settings: ModelSettings) -> dict[str, str]:
 
 
 def _restated(executor: Executor, settings: ModelSettings) -> Executor:
-    """The executor with the outputs' batch axes that settings state."""
+    """The executor with the batch axes that settings state, or that forced batching needs."""
     stated = {one.index: one.batch_axis for one in settings.outputs if one.batch_axis is not None}
-    forced = settings.batching.enabled == "force" and not executor.signature.batchable
     signature = executor.signature
     outputs = tuple(
-        _with_axis(spec, stated.get(index), forced=forced)
-        for index, spec in enumerate(signature.outputs)
+        _with_axis(spec, stated.get(index)) for index, spec in enumerate(signature.outputs)
     )
-    if outputs == signature.outputs:
-        return executor
-    batchable = signature.batchable or all(
-        spec.batch_axis is not None or index in stated for index, spec in enumerate(outputs)
+    batchable = signature.batchable or (
+        outputs != signature.outputs
+        and any(spec.batch_axis is not None for spec in signature.inputs)
+        and all(spec.batch_axis is not None or at in stated for at, spec in enumerate(outputs))
     )
+    inputs = signature.inputs
+    if settings.batching.enabled == "force" and not batchable:
+        shared = {one.name for one in settings.inputs if one.batch_axis == "none"}
+        inputs = tuple(one if one.name in shared else _with_first_axis(one) for one in inputs)
+        outputs = tuple(
+            one if at in stated else _with_first_axis(one) for at, one in enumerate(outputs)
+        )
     why = "" if batchable else signature.why
-    return _Restated(executor, replace(signature, outputs=outputs, batchable=batchable, why=why))
+    restated = Signature(inputs, outputs, batchable=batchable, why=why)
+    return executor if restated == signature else _Restated(executor, restated)
 
 
-def _with_axis(spec: TensorSpec, axis: int | str | None, *, forced: bool) -> TensorSpec:
-    """``forced`` batching takes an unproven axis 0 for rows."""
-    if isinstance(axis, int):
-        return replace(spec, batch_axis=axis)
-    if axis == "none":
-        return replace(spec, batch_axis=None)
-    if forced and spec.batch_axis is None and spec.shape[:1] == (-1,):
+def _with_axis(spec: TensorSpec, axis: int | str | None) -> TensorSpec:
+    if axis is None:
+        return spec
+    return replace(spec, batch_axis=axis if isinstance(axis, int) else None)
+
+
+def _with_first_axis(spec: TensorSpec) -> TensorSpec:
+    """Forced batching takes a free axis 0 for rows where nothing is proven."""
+    if spec.batch_axis is None and spec.shape[:1] == (-1,):
         return replace(spec, batch_axis=0)
     return spec
 
