@@ -173,9 +173,10 @@ class TestSelection:
                 "unexpected output 'score' of model 'net'; it gives 'scores', 'boxes'",
             ),
             ((), {"x": 1}, "unexpected output 'x'"),
+            (("x",), {"x": 1}, "unexpected output 'x' of model"),
             ((), {"scores": 0}, "k is 0, must be >= 1"),
         ],
-        ids=["name", "classified name", "k"],
+        ids=["name", "classified name", "named and classified", "k"],
     )
     def test_refuses_what_is_not_there(self, names, classification, told) -> None:
         with pytest.raises(InvalidRequest) as caught:

@@ -174,7 +174,8 @@ class Selection:
             InvalidRequest: an output that the model has not, or a k below 1.
         """
         known = [spec.name for spec in signature.outputs]
-        unknown = [name for name in (*names, *classification) if name not in known]
+        asked = dict.fromkeys((*names, *classification))
+        unknown = [name for name in asked if name not in known]
         if unknown:
             raise InvalidRequest(
                 f"unexpected output {_quoted(unknown)} of model {model!r}; "

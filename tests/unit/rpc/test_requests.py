@@ -163,9 +163,11 @@ def with_input(**fields: object) -> pb.ModelInferRequest:
     request = pb.ModelInferRequest(model_name="m")
     raw = fields.pop("raw", None)
     contents = fields.pop("contents", None)
+    whole = fields.pop("whole", ())
     tensor = request.inputs.add(**{"name": "x", "datatype": "FP32", "shape": [2], **fields})
     if contents is not None:
         tensor.contents.fp32_contents.extend(contents)
+        tensor.contents.int_contents.extend(whole)
     if raw is not None:
         request.raw_input_contents.append(raw)
     return request
@@ -223,6 +225,10 @@ MISTAKES = {
     "too_few_bytes": (with_input(raw=b"1234"), r"'x'.*expected 8 \(FP32 of shape \[2\]\), got 4"),
     "too_many_bytes": (with_input(raw=b"1" * 12), "'x'.*expected 8.*got 12"),
     "both_forms": (with_input(raw=b"1" * 8, contents=[1, 2]), "'x'.*contents and in raw"),
+    "two_typed_fields": (
+        with_input(contents=[1, 2], whole=[3]),
+        "'x': FP32 goes into fp32_contents, got int_contents too",
+    ),
     "no_data": (with_input(), "'x': expected 2 elements in fp32_contents.*got 0"),
     "too_few_elements": (with_input(contents=[1]), "'x': expected 2 elements.*got 1"),
     "negative_size": (with_input(shape=[-1], raw=b"1234"), r"'x'.*negative.*\[-1\]"),

@@ -95,6 +95,12 @@ def _typed(tensor: InputTensor) -> np.ndarray:
             f"input {tensor.name!r}: expected {expected} elements in {field} ({tensor.datatype} of "
             f"shape {list(shape)}) or their bytes in raw_input_contents, got {len(elements)}"
         )
+    stray = [known.name for known, _ in tensor.contents.ListFields() if known.name != field]
+    if stray:
+        raise InvalidRequest(
+            f"input {tensor.name!r}: {tensor.datatype} goes into {field}, "
+            f"got {', '.join(stray)} too"
+        )
     values = np.fromiter(elements, wide, expected)
     narrow = values.astype(dtype, copy=False)
     if narrow is not values and not np.array_equal(narrow, values):
