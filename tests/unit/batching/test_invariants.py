@@ -404,7 +404,7 @@ class TestGrowingBatches:
             async with DynamicBatcher(executor, policy, observer) as batcher:
                 calm = submit(batcher, 1)
                 hurried = submit(batcher, 2, deadline=loop.time() + 0.1)
-                await loop.advance(0.0995)
+                await loop.advance(0.0955)
                 await asyncio.gather(calm, hurried)
 
             assert (executor.sizes, observer.reasons) == ([2], ["deadline"])
