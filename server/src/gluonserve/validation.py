@@ -44,12 +44,12 @@ class _Rule:
 class InputCheck:
     """Checks a request's inputs against one signature and completes them.
 
-    Called with the arrays by name; gives the number of rows (1 where no input counts rows) and the
+    ``model`` may be empty where texts need not name it. Called with the arrays by name; gives the number of rows (1 where no input counts rows) and the
     arrays as the engine takes them: declared dtypes, left-out optional inputs as zeros.
     """
 
     def __init__(self, model: str, signature: Signature) -> None:
-        self._model = model
+        self._place = f" of model {model!r}" if model else ""
         self._rules = tuple((spec.name, _Rule.of(spec)) for spec in signature.inputs)
         self._names = frozenset(spec.name for spec in signature.inputs)
         self._required = frozenset(spec.name for spec in signature.inputs if not spec.optional)
@@ -89,7 +89,7 @@ class InputCheck:
         fits = len(shape) == rule.rank and all(shape[axis] == size for axis, size in rule.fixed)
         if not fits:
             raise InvalidRequest(
-                f"unexpected shape for input {rule.spec.name!r} of model {self._model!r}: "
+                f"unexpected shape for input {rule.spec.name!r}{self._place}: "
                 f"expected {list(rule.spec.shape)}, got {list(shape)}"
             )
 
@@ -97,13 +97,13 @@ class InputCheck:
         missing = [name for name, _ in self._rules if name in self._required - inputs.keys()]
         if missing:
             raise InvalidRequest(
-                f"missing input {_quoted(missing)} of model {self._model!r}; it takes "
+                f"missing input {_quoted(missing)}{self._place}; it takes "
                 f"{_quoted([name for name, _ in self._rules])}, got {_quoted([*inputs]) or 'none'}"
             )
         unexpected = sorted(inputs.keys() - self._names)
         if unexpected:
             raise InvalidRequest(
-                f"unexpected input {_quoted(unexpected)} for model {self._model!r}; "
+                f"unexpected input {_quoted(unexpected)}{self._place}; "
                 f"it takes {_quoted([name for name, _ in self._rules])}"
             )
 
@@ -113,7 +113,7 @@ class InputCheck:
             for name, rule in self._rules
             if rule.rows_axis is not None and name in inputs
         )
-        return InvalidRequest(f"inputs of model {self._model!r} differ in rows: {rows}")
+        return InvalidRequest(f"inputs{self._place} differ in rows: {rows}")
 
     def _converted(self, rule: _Rule, array: np.ndarray) -> np.ndarray:
         try:
@@ -123,13 +123,13 @@ class InputCheck:
         if given not in rule.spec.accept:
             wanted = [rule.spec.dtype.value, *(dtype.value for dtype in rule.spec.accept)]
             raise InvalidRequest(
-                f"unexpected datatype for input {rule.spec.name!r} of model {self._model!r}: "
+                f"unexpected datatype for input {rule.spec.name!r}{self._place}: "
                 f"expected {' or '.join(wanted)}, got {given.value if given else array.dtype}"
             )
         converted = _exactly(array, rule.dtype)
         if converted is None:
             raise InvalidRequest(
-                f"input {rule.spec.name!r} of model {self._model!r}: not every {given.value} value "
+                f"input {rule.spec.name!r}{self._place}: not every {given.value} value "
                 f"has an exact {rule.spec.dtype.value}; convert it before sending"
             )
         return converted
@@ -144,7 +144,7 @@ class InputCheck:
                 shape[rule.rows_axis] = rows
             if min(shape, default=0) < 0:
                 raise InvalidRequest(
-                    f"input {name!r} of model {self._model!r} cannot be left out: its shape "
+                    f"input {name!r}{self._place} cannot be left out: its shape "
                     f"{list(rule.spec.shape)} has dimensions that only the caller knows"
                 )
             zeros[name] = np.broadcast_to(np.zeros((), rule.dtype), shape)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import tempfile
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -102,12 +104,23 @@ class TestNoFiles:
         assert "model.toml: cannot be read" in reasons(tmp_path)["net"]
 
     def test_samples_that_cannot_be_replayed_are_not_left_out(self, tmp_path) -> None:
-        export(tmp_path / "net" / "1")
-        (tmp_path / "net" / "1" / "samples.npz").symlink_to("nowhere")
-        (found,) = find(tmp_path)
+        file = export(tmp_path / "net" / "1") / "samples.npz"
+        file.symlink_to("nowhere")
 
-        with pytest.raises(InvalidModel, match="No such file"):
-            read_samples(found.samples)
+        assert reasons(tmp_path) == {"net": f"{file} is a link to nothing"}
+
+    def test_pipe_is_not_waited_for(self, tmp_path) -> None:
+        file = export(tmp_path / "net" / "1") / "samples.npz"
+        os.mkfifo(file)
+
+        assert reasons(tmp_path) == {"net": f"{file} is not a file"}
+
+    def test_labels_without_a_label(self, tmp_path) -> None:
+        export(tmp_path / "net" / "1")
+        (tmp_path / "net" / "model.toml").write_text("labels = 'labels.txt'")
+        (tmp_path / "net" / "labels.txt").write_text("\n")
+
+        assert "labels.txt holds no label" in reasons(tmp_path)["net"]
 
     def test_parameters_without_a_graph(self, tmp_path) -> None:
         (export(tmp_path / "net" / "1") / "model-symbol.json").unlink()
@@ -191,6 +204,36 @@ def test_samples_cut_short_are_told(tmp_path) -> None:
     np.savez_compressed(file, **{"in:data": np.zeros(5000)})
     whole = file.read_bytes()
     file.write_bytes(whole[:60] + b"\0" * 40 + whole[100:])
+
+    with pytest.raises(InvalidModel, match="not a file of recorded samples"):
+        read_samples(file)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.array(["a"]),
+        np.array([1j]),
+        np.array(["2020-01-01"], "M8[D]"),
+        np.zeros(2, [("a", "f4")]),
+    ],
+    ids=lambda values: str(values.dtype),
+)
+def test_samples_that_are_no_numbers(tmp_path, values) -> None:
+    file = tmp_path / "samples.npz"
+    np.savez(file, **{"in:data": values})
+
+    with pytest.raises(InvalidModel, match="in:data holds .*, expected numbers"):
+        read_samples(file)
+
+
+def test_samples_that_claim_more_than_any_memory(tmp_path) -> None:
+    header = io.BytesIO()
+    claim = {"descr": "<f4", "fortran_order": False, "shape": (10**9, 10**6)}
+    np.lib.format.write_array_header_1_0(header, claim)
+    file = tmp_path / "samples.npz"
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("in:data.npy", header.getvalue())
 
     with pytest.raises(InvalidModel, match="not a file of recorded samples"):
         read_samples(file)

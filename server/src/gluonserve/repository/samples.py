@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gluonserve.errors import InvalidModel, InvalidRequest
+from gluonserve.tensors import DType
 from gluonserve.validation import InputCheck
 
 if TYPE_CHECKING:
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from gluonserve.executors.protocol import Executor
 
 _IN, _OUT = "in:", "out:"
+_UNREADABLE = (
+    *(OSError, ValueError, EOFError, KeyError, MemoryError, NotImplementedError, RuntimeError),
+    *(zipfile.BadZipFile, zlib.error),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,17 +64,27 @@ def read_samples(file: Path) -> Samples:
                 raise InvalidModel(f"{file}: not a file of recorded samples: no npz archive")
         with np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+    except _UNREADABLE as error:
         raise InvalidModel(f"{file}: not a file of recorded samples: {error}") from error
+    _check_recorded(file, arrays)
+    return Samples(
+        {name[len(_IN) :]: array for name, array in arrays.items() if name.startswith(_IN)},
+        {name[len(_OUT) :]: array for name, array in arrays.items() if name.startswith(_OUT)},
+    )
+
+
+def _check_recorded(file: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Refuse names without a mark, and values that no tensor can hold."""
     stray = [name for name in arrays if not name.startswith((_IN, _OUT))]
     if stray or not arrays:
         raise InvalidModel(
             f"{file}: holds {', '.join(stray) or 'nothing'}; expected in:<input> and out:<output>"
         )
-    return Samples(
-        {name[len(_IN) :]: array for name, array in arrays.items() if name.startswith(_IN)},
-        {name[len(_OUT) :]: array for name, array in arrays.items() if name.startswith(_OUT)},
-    )
+    for name, array in arrays.items():
+        try:
+            DType.of(array.dtype)
+        except KeyError as error:
+            raise InvalidModel(f"{file}: {name} holds {array.dtype}, expected numbers") from error
 
 
 def prepared(executor: Executor, samples: Samples) -> dict[str, np.ndarray]:
