@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -165,6 +166,15 @@ class TestModelFile:
             ("[batching]\nmax_delay_ms = 'x'", "max_delay_ms: should be a number, not 'x'"),
             ("[[inputs]]\nname='a'\ndatatype='float'", "'FP32' or 'FP64', not 'float'"),
             ("instances = 0", "greater than or equal to 1"),
+            ("instances = true", "instances: should be a whole number, not True"),
+            ("instances = '2'", "instances: should be a whole number, not '2'"),
+            ("versions = [0]", ": versions[0]: should be greater than or equal to 1, not 0"),
+            ("versions = [2, 2]", ": versions: 2 is given more than once"),
+            ("batching = 'off'", ": batching: should be a table, not 'off'"),
+            ("[batching]\nmax_delay_ms = inf", "less than or equal to 3600000, not inf"),
+            ("[check]\ntolerance = inf", "tolerance: should be a finite number, not inf"),
+            ("inputs = [{name = 'a', shape = [9e9]}]", "inputs[0].shape[0]: should be a whole"),
+            ("inputs = [{name = 'a', shape = [4294967296]}]", "less than or equal to 2147483647"),
             ("x = ", "not TOML"),
         ],
         ids=lambda text: text.split("=")[0].strip(),
@@ -174,6 +184,37 @@ class TestModelFile:
             read_model_settings(written(tmp_path, text))
 
         assert told in str(caught.value)
+
+    def test_a_mistake_in_a_list_is_told_once(self, tmp_path) -> None:
+        file = written(tmp_path, "versions = [1, 'two', 0]")
+
+        with pytest.raises(InvalidConfig) as caught:
+            read_model_settings(file)
+
+        assert [line.split(":")[1] for line in str(caught.value).splitlines()] == [
+            " versions[1]",
+            " versions[2]",
+        ]
+
+    def test_mistake_of_the_whole_file_stands_behind_its_name(self, tmp_path) -> None:
+        file = written(tmp_path, "[[inputs]]\nname='a'\n[[inputs]]\nname='a'")
+
+        with pytest.raises(InvalidConfig) as caught:
+            read_model_settings(file)
+
+        assert str(caught.value) == f"{file}: inputs: name 'a' is given more than once"
+
+    def test_byte_order_mark_of_an_editor_is_no_mistake(self, tmp_path) -> None:
+        file = written(tmp_path, "\ufeffinstances = 2")
+
+        assert read_model_settings(file).instances == 2
+
+    def test_pipe_is_not_waited_for(self, tmp_path) -> None:
+        file = tmp_path / "model.toml"
+        os.mkfifo(file)
+
+        with pytest.raises(InvalidConfig, match=r"model\.toml: is not a file"):
+            read_model_settings(file)
 
     def test_mistakes_of_both_files_are_told(self, tmp_path) -> None:
         one, other = written(tmp_path, "a = 1"), written(tmp_path, "b = 1", "other.toml")

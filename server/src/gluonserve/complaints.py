@@ -9,11 +9,12 @@ import difflib
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
 Steps: TypeAlias = tuple[str | int, ...]
 
 _KINDS: Mapping[str, str] = {
+    "model_type": "should be a table",
     "tuple_type": "should be a list",
     "int_parsing": "should be a whole number",
     "int_type": "should be a whole number",
@@ -34,10 +35,11 @@ def path_of(values: object, loc: Steps, *, missing: bool) -> Steps:
     path: list[str | int] = []
     for step in loc:
         inside = isinstance(values, dict) and step in values
-        if not inside and not (isinstance(values, list) and isinstance(step, int)):
-            return (*path, step) if missing and isinstance(values, dict) else tuple(path)
-        path.append(step)
-        values = values[step]  # type: ignore[index]
+        if inside or (isinstance(values, list) and isinstance(step, int)):
+            path.append(step)
+            values = values[step]  # type: ignore[index]
+        elif missing and isinstance(values, dict):
+            path.append(step)
     return tuple(path)
 
 
@@ -73,7 +75,20 @@ def joined(complaints: Sequence[str]) -> str:
 def dotted(path: Steps) -> str:
     """``inputs[0].shape`` of its steps."""
     text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
-    return text.lstrip(".") or "file"
+    return text.lstrip(".")
+
+
+def innermost(paths: Collection[Steps]) -> list[Steps]:
+    """The paths without those that another one goes on from.
+
+    Where a member of a list is wrong, the list is also none of the other things that may stand
+    there; that helps nobody.
+    """
+    return [
+        path
+        for path in paths
+        if not any(len(other) > len(path) and other[: len(path)] == path for other in paths)
+    ]
 
 
 def _at(values: object, path: Steps) -> object:

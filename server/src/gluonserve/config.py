@@ -24,7 +24,7 @@ from pydantic import (
     model_validator,
 )
 
-from gluonserve.complaints import Steps, complaint, dotted, joined, path_of
+from gluonserve.complaints import Steps, complaint, dotted, innermost, joined, path_of
 from gluonserve.errors import InvalidConfig
 from gluonserve.tensors import DType
 
@@ -93,9 +93,11 @@ def _executor(value: object) -> object:
 Port = Annotated[Annotated[int, Field(ge=0, le=65535)] | Literal["off"], BeforeValidator(_port)]
 Fronts = Annotated[Annotated[int, Field(ge=0, le=64)] | Literal["auto"], BeforeValidator(_count)]
 DataType = Annotated[DType, BeforeValidator(_dtype)]
-Dim = Annotated[int, Field(ge=-1)]
-Positive = Annotated[int, Field(ge=1)]
-Axis = Annotated[int, Field(ge=0)] | Literal["none"]
+Dim = Annotated[int, Field(ge=-1, le=2**31 - 1, strict=True)]
+Positive = Annotated[int, Field(ge=1, strict=True)]
+Index = Annotated[int, Field(ge=0, strict=True)]
+Axis = Index | Literal["none"]
+Seconds = Annotated[float, Field(ge=0, le=86_400)]
 Device = Annotated[str, BeforeValidator(_device)]
 Engine = Annotated[Literal["auto", "openvino", "onnxruntime", "mxnet"], BeforeValidator(_executor)]
 Name = Annotated[str, StringConstraints(min_length=1)]
@@ -127,12 +129,12 @@ class ServerSettings(Settings):
     strict_readiness: bool = True
     """Ready only while every model is READY. Otherwise the server is ready when loading is over,
     whatever came of it."""
-    load_threads: Positive = 2
+    load_threads: Annotated[int, Field(ge=1)] = 2
     """Models loaded at the same time. Few, so that models already serving keep their latency."""
-    drain_delay_s: Annotated[float, Field(ge=0)] = 0
+    drain_delay_s: Seconds = 0
     """How long a stopping server goes on taking requests while it already reports not ready, so
     that load balancers can look away first. It comes before exit_timeout_s."""
-    exit_timeout_s: Annotated[float, Field(ge=0)] = 30
+    exit_timeout_s: Seconds = 30
     """How long a stopping server waits for requests under way before it fails what is left."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severe message that is logged."""
@@ -159,7 +161,7 @@ class InputSettings(Settings):
 class OutputSettings(Settings):
     """One output, by its place in MXNet's order."""
 
-    index: Annotated[int, Field(ge=0)]
+    index: Index
     """Which output this is about; the first is 0."""
     name: Name | None = None
     """Its name towards clients instead of MXNet's."""
@@ -176,7 +178,7 @@ class BatchingSettings(Settings):
     """auto batches where that is proven safe; force batches although the proof failed."""
     max_rows: Positive = 32
     """Largest batch handed to the engine, in rows. A larger single request runs alone."""
-    max_delay_ms: Annotated[float, Field(ge=0)] = 0
+    max_delay_ms: Annotated[float, Field(ge=0, le=3_600_000, strict=True)] = 0
     """How long the oldest request may wait for company while the engine is idle. 0 batches only
     what is already waiting, which under load is enough."""
     max_queue_rows: Positive = 4096
@@ -200,7 +202,7 @@ class CheckSettings(Settings):
     """What happens if the recorded answers in samples.npz are not reproduced. The default is refuse
     at fp32; at bf16, fp16 and int8 the error is measured and shown, and refused only if a tolerance
     is set."""
-    tolerance: Annotated[float, Field(gt=0)] | None = None
+    tolerance: Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)] | None = None
     """Largest relative L2 error of an output. 1e-4 by default."""
 
 
@@ -241,7 +243,9 @@ class ModelSettings(Settings):
     def _no_doubles(self) -> ModelSettings:
         names = [repr(one.name) for one in self.inputs]
         indices = [str(one.index) for one in self.outputs]
-        for label, keys in (("inputs: name", names), ("outputs: index", indices)):
+        numbers = [] if isinstance(self.versions, str) else [str(one) for one in self.versions]
+        doubled = ("inputs: name", names), ("outputs: index", indices), ("versions:", numbers)
+        for label, keys in doubled:
             doubles = sorted({key for key in keys if keys.count(key) > 1})
             if doubles:
                 raise ValueError(f"{label} {', '.join(doubles)} is given more than once")
@@ -288,13 +292,15 @@ def overridden(settings: ModelSettings, table: Mapping[str, Any], where: str) ->
 
 def _read_model_file(file: Path) -> dict[str, Any]:
     """The file's table, found valid by itself."""
+    if file.exists() and not file.is_file():  # reading a pipe would wait for a writer
+        raise InvalidConfig(f"{file}: is not a file")
     table = _read_toml(file)
     _validated(ModelSettings, table, _places(str(file)))
     return table
 
 
 def _places(file: str) -> Callable[[Steps], str]:
-    return lambda path: f"{file}: {dotted(path)}"
+    return lambda path: f"{file}: {dotted(path)}" if path else file
 
 
 def read_server_settings(
@@ -339,7 +345,7 @@ def unknown_variables(environ: Mapping[str, str] = os.environ) -> list[str]:
 
 def _read_toml(file: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        return tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidConfig(f"{file}: cannot be read: {error}") from error
     except tomllib.TOMLDecodeError as error:
@@ -380,7 +386,7 @@ def _validated(
             path = path_of(values, one["loc"], missing=one["type"] == "missing")
             text = complaint(one, path, values, lambda at: _keys(model, at))
             by_path.setdefault(path, []).append(text)
-        lines = [f"{place(path)}: {joined(texts)}" for path, texts in by_path.items()]
+        lines = [f"{place(path)}: {joined(by_path[path])}" for path in innermost(by_path)]
         raise InvalidConfig("\n".join(lines)) from error
 
 

@@ -44,8 +44,9 @@ class _Rule:
 class InputCheck:
     """Checks a request's inputs against one signature and completes them.
 
-    ``model`` may be empty where texts need not name it. Called with the arrays by name; gives the number of rows (1 where no input counts rows) and the
-    arrays as the engine takes them: declared dtypes, left-out optional inputs as zeros.
+    Called with the arrays by name; gives the number of rows (1 where no input counts rows) and the
+    arrays as the engine takes them: declared dtypes, left-out optional inputs as zeros. An empty
+    ``model`` is not named in texts.
     """
 
     def __init__(self, model: str, signature: Signature) -> None:

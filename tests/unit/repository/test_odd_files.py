@@ -223,7 +223,7 @@ def test_samples_that_are_no_numbers(tmp_path, values) -> None:
     file = tmp_path / "samples.npz"
     np.savez(file, **{"in:data": values})
 
-    with pytest.raises(InvalidModel, match="in:data holds .*, expected numbers"):
+    with pytest.raises(InvalidModel, match=r"in:data holds .*, expected numbers"):
         read_samples(file)
 
 

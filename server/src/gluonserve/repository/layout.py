@@ -219,7 +219,9 @@ def _version(
 def _source(
     name: str, version: int, folder: Path, export: _Export, settings: ModelSettings
 ) -> ModelSource | Unusable:
-    for file in (export.symbol, export.params):
+    samples = folder / SAMPLES
+    recorded = samples if _stands(samples) and not _is_loose(folder, export) else None
+    for file in (export.symbol, export.params, recorded):
         if file is None:
             continue
         if not file.is_file():
@@ -227,8 +229,6 @@ def _source(
             return Unusable(name, version, f"{file} is {what}")
         if file.stat().st_size == 0:
             return Unusable(name, version, f"{file} is empty; is it still being copied?")
-    samples = folder / SAMPLES
-    recorded = samples if _stands(samples) and not _is_loose(folder, export) else None
     try:
         labels = _labels(settings, folder)
     except InvalidConfig as error:
@@ -280,9 +280,12 @@ def _labels(settings: ModelSettings, folder: Path) -> tuple[str, ...]:
     if file is None:
         raise InvalidConfig(f"labels: no file {' or '.join(str(place) for place in places)}")
     try:
-        return tuple(file.read_text(encoding="utf-8").rstrip().splitlines())
+        text = file.read_text(encoding="utf-8-sig").rstrip()
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidConfig(f"labels: {file} cannot be read: {error}") from error
+    if not text:
+        raise InvalidConfig(f"labels: {file} holds no label; expected one per line")
+    return tuple(text.split("\n"))
 
 
 def _generation(*files: Path | None) -> Generation:
