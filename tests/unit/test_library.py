@@ -132,6 +132,15 @@ def test_stated_shapes_and_types_hold(tmp_path: Path) -> None:
     np.testing.assert_array_equal(answers["zz_output"], [[1, 0]])
 
 
+def test_shape_of_an_array_may_be_stated(network, tmp_path) -> None:
+    files = network.export(tmp_path)
+    with gluonserve.load(*files) as model:
+        (spec,) = model.signature.inputs
+
+    with gluonserve.load(*files, inputs={spec.name: (None, np.array(spec.shape))}) as model:
+        assert model.signature.inputs == (spec,)
+
+
 def test_engine_can_be_named(network: exported.Network, tmp_path: Path) -> None:
     with gluonserve.load(*network.export(tmp_path), executor="onnxruntime") as model:
         assert model.executor.description["executor"] == "onnxruntime"

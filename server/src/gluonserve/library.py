@@ -203,7 +203,10 @@ def _stated(name: str, facts: InputFacts) -> dict[str, Any]:
         raise InvalidConfig(f"load(): inputs[{name!r}] should be (data type, shape), not {facts!r}")
     dtype, shape = facts
     table: dict[str, Any] = {} if dtype is None else {"datatype": dtype}
-    return table if shape is None else {**table, "shape": list(shape)}
+    if shape is None:
+        return table
+    sizes = [size.item() if isinstance(size, np.generic) else size for size in shape]
+    return {**table, "shape": sizes}
 
 
 def _close(imported: Imported) -> None:

@@ -243,3 +243,30 @@ def test_a_batch_axis_that_an_input_does_not_have_is_refused(axis: int) -> None:
 
     with pytest.raises(InvalidConfig, match=f"'data': batch_axis {axis} is none of its 2 axes"):
         import_model(net.to_bytes(), inputs={"data": InputHint(shape=(-1, 3), batch_axis=axis)})
+
+
+def test_a_batch_axis_of_fixed_size_is_told() -> None:
+    net = Network()
+    net.add("_mul_scalar", net.variable("data"), scalar=2)
+
+    network = import_model(net.to_bytes(), inputs={"data": InputHint(shape=(-1, 3), batch_axis=1)})
+
+    assert not network.signature.batchable
+    assert network.signature.why.startswith("batch_axis 1 of 'data' has the fixed size 3; ")
+
+
+def test_settings_of_a_parameter_are_refused() -> None:
+    net = Network()
+    net.add("broadcast_add", net.variable("data"), net.variable("shift"))
+    hints = {"data": InputHint(shape=(-1, 3)), "shift": InputHint(shape=(3,))}
+
+    with pytest.raises(InvalidConfig, match=r"'shift': no input but a parameter.* are: data"):
+        import_model(net.to_bytes(), {"shift": np.zeros(3, np.float32)}, inputs=hints)
+
+
+def test_unknown_shapes_beside_no_parameters_say_what_may_lack() -> None:
+    net = Network()
+    net.add("broadcast_add", net.variable("data"), net.variable("shift"))
+
+    with pytest.raises(InvalidConfig, match="its file is missing or named otherwise"):
+        import_model(net.to_bytes())

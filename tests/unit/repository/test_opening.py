@@ -103,6 +103,12 @@ class TestSettingsReachTheNetwork:
         with pytest.raises(InvalidConfig, match="there is no index 3; the network has 1"):
             loaded(copied(tmp_path, "cnn", text))
 
+    def test_axis_that_an_output_does_not_have_is_refused(self, tmp_path) -> None:
+        text = "[[outputs]]\nindex = 0\nbatch_axis = 9\n" + FOUR_BY_FOUR
+
+        with pytest.raises(InvalidConfig, match="index 0: batch_axis 9 is none of its 2 axes"):
+            loaded(copied(tmp_path, "cnn", text))
+
     def test_name_given_to_two_outputs_is_refused(self, tmp_path) -> None:
         activations().export(tmp_path)
         (tmp_path / "model.toml").write_text(

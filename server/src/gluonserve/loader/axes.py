@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from gluonserve.loader.lowering import dims
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from gluonserve.loader.hints import InputHint
     from gluonserve.loader.lowering.dims import Dim
@@ -62,8 +62,15 @@ def output_problem(name: str, value: Value) -> str:
     return f"output {name!r} has shape ({shown}), in which no axis counts the rows of the inputs"
 
 
-def without_rows(inputs: Iterable[Value], coupled: Collection[str]) -> Iterator[str]:
-    """Why no input has an axis that counts rows, where the first axis of some is free."""
+def without_rows(
+    inputs: Sequence[Value], coupled: Collection[str], hints: Mapping[str, InputHint]
+) -> Iterator[str]:
+    """Why no input has an axis that counts rows, although settings name one or axis 0 is free."""
+    for one in inputs:
+        axis = hints[one.name].batch_axis if one.name in hints else None
+        size = one.shape[axis] if isinstance(axis, int) else None
+        if isinstance(size, int):
+            yield f"batch_axis {axis} of {one.name!r} has the fixed size {size}"
     mixed = [repr(one.name) for one in inputs if _wanted(one.shape, None) in coupled]
     if mixed:
         yield f"an operator mixes what lies along axis 0 of {', '.join(mixed)}"

@@ -65,9 +65,10 @@ def input_facts(
             known[name] = InputFact(dtype, shape)
     _check_axes(known, hints)
     if unknown:
+        lost = "" if stored else "; if it is a parameter, its file is missing or named otherwise"
         raise InvalidConfig(
             f"the shape of {', '.join(map(repr, unknown))} is not known: set shape of that input "
-            "in model.toml, or inputs= of load()"
+            f"in model.toml, or inputs= of load(){lost}"
         )
     return known
 

@@ -268,6 +268,13 @@ def _data_inputs(
         have = _listed(parts.inputs) or "none"
         names = " or ".join(map(repr, unknown))
         raise InvalidConfig(f"no input is called {names}; the network's inputs are: {have}")
+    valued = [name for name in (*parts.parameters, *parts.auxiliaries) if name in hints]
+    if valued:
+        have = _listed(parts.inputs) or "none"
+        raise InvalidConfig(
+            f"{' and '.join(map(repr, valued))}: no input but a parameter, whose values the file "
+            f"holds; the network's inputs are: {have}"
+        )
     named = [name for name in parts.missing if name in hints]
     return tuple(name for name in (*parts.inputs, *named) if name in used)
 
@@ -298,7 +305,7 @@ def _signature(
     )
     problems = [problem for name, value in named if (problem := axes.output_problem(name, value))]
     if not any(spec.batch_axis is not None for spec in specs):
-        problems = [*axes.without_rows(built.inputs, built.build.coupled), *problems]
+        problems = [*axes.without_rows(built.inputs, built.build.coupled, hints), *problems]
     if axes.BATCH in built.build.coupled:
         problems.append("an operator couples elements along the axis that counts rows")
     return Signature(specs, answers, batchable=not problems, why="; ".join(problems))

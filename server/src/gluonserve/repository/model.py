@@ -100,6 +100,9 @@ class ModelVersion:
         except GluonserveError as error:
             self._move(ModelState.UNAVAILABLE, str(error))
             self._log.error("model not loaded", reason=self.reason)
+        except MemoryError as error:
+            self._move(ModelState.UNAVAILABLE, f"there is not enough memory for it: {error}")
+            self._log.error("model not loaded", reason=self.reason)
         except Exception as error:  # noqa: BLE001 - whatever it is, the others go on
             self._move(ModelState.UNAVAILABLE, f"internal error: {type(error).__name__}: {error}")
             self._log.exception("model not loaded")

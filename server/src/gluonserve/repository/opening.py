@@ -17,7 +17,7 @@ from gluonserve.loader.params import Params
 from gluonserve.tensors import Signature
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from gluonserve.config import ModelSettings
     from gluonserve.executors.protocol import Executor, Lease
@@ -99,10 +99,22 @@ def _check_outputs(imported: Imported, settings: ModelSettings) -> None:
         for one in settings.outputs
         if one.index >= count
     ]
+    problems += _lacking_axes(imported.signature.outputs, settings)
     doubles = sorted({name for name in names if names.count(name) > 1})
     problems += [f"outputs: more than one output is called {name!r}" for name in doubles]
     if problems:
         raise InvalidConfig("\n".join(problems))
+
+
+def _lacking_axes(outputs: Sequence[TensorSpec], settings: ModelSettings) -> Iterator[str]:
+    for one in settings.outputs:
+        if isinstance(one.batch_axis, int) and one.index < len(outputs):
+            rank = len(outputs[one.index].shape)
+            if one.batch_axis >= rank:
+                yield (
+                    f"outputs: index {one.index}: batch_axis {one.batch_axis} is none of its "
+                    f"{rank} axes; the first is 0, and 'none' says that no axis counts rows"
+                )
 
 
 def open_source(source: ModelSource, samples: Samples | None) -> Opened:
