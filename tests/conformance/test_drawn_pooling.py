@@ -40,8 +40,7 @@ def pooling(d: Drawing) -> Asked:
     if d.number(0, 3) == 0:
         given["layout"] = ["NWC", "NHWC", "NDHWC"][rank - 1]
         shape = (shape[0], *size, shape[1])
-    values = [abs(one) for one in MILD] if kind == "lp" else MILD
-    data = d.array(shape, d.of(WIDER), values)
+    data = d.array(shape, d.of(WIDER), MILD)
     return Asked("Pooling", {"data": data}, given, np_shape=d.np_shape)
 
 

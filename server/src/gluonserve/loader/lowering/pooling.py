@@ -11,6 +11,7 @@ import numpy as np
 from gluonserve.errors import InvalidModel
 from gluonserve.loader.lowering.convolution import channels_first, channels_last
 from gluonserve.loader.lowering.table import OpTable
+from gluonserve.loader.lowering.unary import cube_root
 from gluonserve.tensors import DType
 
 if TYPE_CHECKING:
@@ -214,17 +215,15 @@ def _global(op: Emit, data: Value, kind: str, power: int | None) -> Value:
 
 
 def _norm(op: Emit, data: Value, power: int | None, total: Callable[[Value], Value]) -> Value:
-    """(sum of x^p)^(1/p), the sign of x kept."""
-    if power is None:
-        raise InvalidModel("pool_type='lp' without p_value")
+    """(sum of x^p)^(1/p), the sign of x kept; a sum of cubes below 0 has a root below 0."""
     if power == 1:
         return total(data)
-    raised = op.Mul(data, data)
+    squared = op.Mul(data, data)
     if power == 2:
-        return op.Sqrt(total(raised))
-    for _ in range(power - 2):
-        raised = op.Mul(raised, data)
-    return op.Pow(total(raised), 1.0 / power)
+        return op.Sqrt(total(squared))
+    if power == 3:
+        return cube_root(op, total(op.Mul(squared, data)))
+    raise InvalidModel(f"pool_type='lp' with p_value={power}: MXNet has 1, 2 and 3")
 
 
 def _padded(
