@@ -35,13 +35,13 @@ def batch_norm(op: str) -> Callable[[Drawing], Asked]:
             given["eps"] = d.of(EPS)
         if op == "_contrib_SyncBatchNorm":
             given["key"] = "key"
-        count = (shape[axis],)
+        count, kind = (shape[axis],), d.of(WIDER if op == "BatchNorm" else SINGLE)
         inputs = {
-            "data": d.array(shape, d.of(SINGLE), MILD),
-            "gamma": d.normal(count),
-            "beta": d.normal(count),
-            "moving_mean": d.normal(count),
-            "moving_var": np.abs(d.normal(count)),
+            "data": d.array(shape, kind, MILD),
+            "gamma": d.normal(count, kind),
+            "beta": d.normal(count, kind),
+            "moving_mean": d.normal(count, kind),
+            "moving_var": np.abs(d.normal(count, kind)),
         }
         return Asked(op, inputs, given, tuple(inputs)[1:], np_shape=d.np_shape)
 
@@ -102,11 +102,12 @@ def l2_normalization(d: Drawing) -> Asked:
 
 
 def lrn(d: Drawing) -> Asked:
-    given: dict[str, object] = {"nsize": d.of([1, 3, 5])}
-    for name, values in {"alpha": (0.1, 1.0), "beta": (0.5, 1.0), "knorm": (1.0, 3.0)}.items():
+    given: dict[str, object] = {"nsize": d.number(1, 5)}
+    knorm = (1.0, 3.0, 0.5, 1.5)
+    for name, values in {"alpha": (0.1, 1.0), "beta": (0.5, 1.0), "knorm": knorm}.items():
         if d.flag():
             given[name] = d.of(values)
-    shape = (d.number(1, 3), d.number(1, 6), d.number(1, 4), d.number(1, 4))
+    shape = (d.number(1, 3), d.number(1, 6), d.number(1, 4), d.number(1, 4))[: d.of([2, 4])]
     return Asked("LRN", {"data": d.array(shape, "float32", MILD)}, given, np_shape=d.np_shape)
 
 

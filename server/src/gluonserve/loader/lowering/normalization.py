@@ -38,10 +38,13 @@ def batch_norm(
 ) -> tuple[Value, ...]:
     """The moving statistics normalise; with ``fix_gamma`` gamma is one, whatever is stored.
 
-    ``output_mean_var`` answers the mean and 1/sqrt(var + eps). Parameters stay float32.
+    ``output_mean_var`` answers the mean and 1/sqrt(var + eps). Parameters of float16 data are
+    float32.
     """
     if fix_gamma:
-        gamma = op.const(np.ones([op.static(dim, "gamma") for dim in gamma.shape], np.float32))
+        gamma = op.const(
+            np.ones([op.static(dim, "gamma") for dim in gamma.shape], beta.dtype.numpy)
+        )
     if moving_var.constant is not None and np.any(moving_var.constant + np.float32(eps) < 0):
         op.scope.outermost.makes_nan = True
     wide = op.cast(data, gamma.dtype)
@@ -203,8 +206,20 @@ def local_response_norm(
     beta: float = 0.75,
     knorm: float = 2.0,
 ) -> Value:
-    """``LRN``: both divide alpha by the size; MXNet's default bias is 2."""
-    return op.LRN(data, alpha=alpha, beta=beta, bias=knorm, size=nsize)
+    """``LRN``: both divide alpha by the size; MXNet's default bias is 2.
+
+    An even size, which oneDNN takes, has the window of the odd one below it. OpenVINO cuts the
+    fraction off a bias, which is therefore taken out: (k + s)^-b = k^-b (1 + s / k)^-b.
+    """
+    window = nsize - 1 + nsize % 2
+    share = alpha * window / nsize
+    pictures = op.unsqueeze(data, *range(data.rank, 4)) if data.rank < 4 else data
+    if knorm.is_integer():
+        normal = op.LRN(pictures, alpha=share, beta=beta, bias=knorm, size=window)
+    else:
+        unit = op.LRN(pictures, alpha=share / knorm, beta=beta, bias=1.0, size=window)
+        normal = op.Mul(unit, knorm**-beta)
+    return op.reshape(normal, data.shape)
 
 
 @OPS.lowers("moments")
