@@ -88,7 +88,10 @@ def scalar(op: str, stem: str) -> Callable[[Drawing], Asked]:
         values = right if op.startswith("_r") else left
         numbers = [one for one in SCALARS if kind in FLOATS or int(one) in right]
         inputs = {"data": d.array(d.shape(), kind, values)}
-        return Asked(op, inputs, {"scalar": d.of(numbers)}, np_shape=d.np_shape)
+        given: dict[str, object] = {"scalar": d.of(numbers)}
+        if kind in INTEGERS and d.flag():
+            given["is_int"] = d.flag()
+        return Asked(op, inputs, given, np_shape=d.np_shape)
 
     return drawn
 
@@ -112,13 +115,13 @@ def smooth_l1(d: Drawing) -> Asked:
 
 
 def quadratic(d: Drawing) -> Asked:
-    data = d.array(d.shape(), d.of(FLOATS), MILD)
+    data = d.array(d.shape(), d.of((*FLOATS, "int32", "int64")), MILD)
     factors = {name: d.of((0.0, 1.0, -0.5)) for name in "abc"}
     return Asked("_contrib_quadratic", {"data": data}, factors, np_shape=d.np_shape)
 
 
 def div_sqrt_dim(d: Drawing) -> Asked:
-    data = d.array(d.shape(1, low=1), d.of(WIDER), ANY)
+    data = d.array(d.shape(1, low=1), d.of((*WIDER, *INTEGERS)), ANY)
     return Asked("_contrib_div_sqrt_dim", {"data": data}, np_shape=d.np_shape)
 
 

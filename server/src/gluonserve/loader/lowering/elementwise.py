@@ -139,6 +139,18 @@ def _wide(op: Emit, left: Value, right: Value, compute: Callable[[Value, Value],
     return op.cast(wide, left.dtype)
 
 
+def with_scalar(op: Emit, data: Value, scalar: float, *, is_int: bool) -> tuple[Value, Value]:
+    """A tensor and a number in the type of both: beside integers a float makes float64.
+
+    The frontend of MXNet 1.9.1 writes ``is_int`` for integers only where it is True by default,
+    so that 1.5 beside integers is 1; booleans become int64.
+    """
+    if not data.is_float:
+        whole = DType.INT64 if data.dtype is DType.BOOL else data.dtype
+        data = op.cast(data, whole if is_int else DType.FP64)
+    return data, op.scalar(scalar, data.dtype)
+
+
 BINARY: Mapping[str, Binary] = {
     "add": arithmetic("Add"),
     "sub": arithmetic("Sub"),
@@ -203,11 +215,11 @@ def _register_broadcast(name: str, compute: Binary) -> None:
 
 
 def _register_scalar(name: str, compute: Binary, *, reverse: bool) -> None:
-    @OPS.lowers(name, ignoring=("is_int",))
-    def with_scalar(op: Emit, data: Value, *, scalar: float = 1.0) -> Value:
-        """The scalar takes the tensor's type first: 1.5 is 1 beside integers."""
-        number = op.scalar(scalar, data.dtype)
-        return compute(op, number, data) if reverse else compute(op, data, number)
+    @OPS.lowers(name)
+    def beside_scalar(op: Emit, data: Value, *, scalar: float = 1.0, is_int: bool = True) -> Value:
+        """The scalar takes an integer tensor's type, unless it is said not to be an integer."""
+        tensor, number = with_scalar(op, data, scalar, is_int=is_int)
+        return compute(op, number, tensor) if reverse else compute(op, tensor, number)
 
 
 def _register_unary(name: str, compute: unary.Unary) -> None:
@@ -258,15 +270,15 @@ def smooth_l1(op: Emit, data: Value, *, scalar: float = 1.0) -> Value:
 
 @OPS.lowers("_contrib_quadratic")
 def quadratic(op: Emit, data: Value, *, a: float = 0.0, b: float = 0.0, c: float = 0.0) -> Value:
-    """The polynomial a x^2 + b x + c."""
-    return op.Add(op.Mul(op.Add(op.Mul(data, a), b), data), c)
+    """The polynomial a x^2 + b x + c; of integers its whole part."""
+    return unary.real(op, data, lambda x: op.Add(op.Mul(op.Add(op.Mul(x, a), b), x), c))
 
 
 @OPS.lowers("_contrib_div_sqrt_dim")
 def div_sqrt_dim(op: Emit, data: Value) -> Value:
-    """Divides by the root of the size of the last axis."""
-    size = op.scalar(data.shape[-1], DType.FP32)
-    return op.Div(data, op.cast(op.Sqrt(size), data.dtype))
+    """Divides by the root of the size of the last axis; integers by its whole part."""
+    root = op.cast(op.Sqrt(op.scalar(data.shape[-1], DType.FP32)), data.dtype)
+    return op.Div(data, root) if data.is_float else op.quotient(data, root, floor=False)
 
 
 @OPS.lowers("_contrib_gradientmultiplier", ignoring=("scalar", "is_int"))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gluonserve.loader.lowering.elementwise import truth
+from gluonserve.loader.lowering.elementwise import truth, with_scalar
 from gluonserve.loader.lowering.numpy_arithmetic import (
     ARITHMETIC,
     COMPARISONS,
@@ -42,18 +42,6 @@ _SAME: Mapping[str, str] = {
     "_np_copy": "_copy",
     **{f"_npi_{name}": name for name in _UNARY},
 }
-
-
-def with_scalar(op: Emit, data: Value, scalar: float, *, is_int: bool) -> tuple[Value, Value]:
-    """A tensor and a number in the type of both: beside integers a float makes float64.
-
-    The frontend of MXNet 1.9.1 writes ``is_int`` for integers only where it is True by default,
-    so that 1.5 beside integers is 1; booleans become int64.
-    """
-    if not data.is_float:
-        whole = DType.INT64 if data.dtype is DType.BOOL else data.dtype
-        data = op.cast(data, whole if is_int else DType.FP64)
-    return data, op.scalar(scalar, data.dtype)
 
 
 def _register_unary(name: str, compute: Unary) -> None:
