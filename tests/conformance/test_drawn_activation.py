@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from drawing import ANY, FINITE, FLOATS, SINGLE, WIDER, Asked
+from drawing import ANY, FINITE, FLOATS, INTEGERS, SINGLE, WIDER, Asked
 from holding import holds
 
 if TYPE_CHECKING:
@@ -21,7 +21,8 @@ SCORES = (*FINITE[:-3], 5.0, -8.0)
 
 def activation(d: Drawing) -> Asked:
     kind = d.of(["relu", "sigmoid", "tanh", "softrelu", "softsign"])
-    data = d.array(d.shape(1, low=1), d.of(WIDER), ORDERED)
+    kinds = (*WIDER, *INTEGERS) if kind == "relu" else WIDER
+    data = d.array(d.shape(1, low=1), d.of(kinds), ORDERED)
     return Asked("Activation", {"data": data}, {"act_type": kind}, np_shape=d.np_shape)
 
 
@@ -77,7 +78,7 @@ def softmax_activation(d: Drawing) -> Asked:
 
 def softmax_output(d: Drawing) -> Asked:
     kind = d.of(["multi_output", "preserve_shape", ""])
-    shape = d.shape(3 if kind == "multi_output" else 2, low=1)
+    shape = d.shape(3 if kind == "multi_output" else 1, low=1)
     label = shape[:1] + shape[2:] if kind == "multi_output" else shape[:-1]
     inputs = {"data": d.array(shape, d.of(WIDER), SCORES)}
     inputs["label"] = np.zeros(label, inputs["data"].dtype)

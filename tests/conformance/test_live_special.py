@@ -132,3 +132,11 @@ def test_whether_tensors_are_close(equal_nan: bool) -> None:
         pair = {"a": one[row : row + 1], "b": other[row : row + 1]}
         Operator("_contrib_allclose", pair, equal_nan=equal_nan).check()
     Operator("_contrib_allclose", {"a": one[2:3], "b": one[3:4]}, equal_nan=equal_nan).check()
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int32", "int64"])
+def test_whether_integers_are_close(dtype: str) -> None:
+    pair = {"a": np.array([100, 10], dtype), "b": np.array([102, 10], dtype)}
+
+    for near in ({}, {"atol": 1.5}, {"atol": 2}, {"rtol": 0.01}, {"rtol": 0.02}):
+        Operator("_contrib_allclose", pair, **near).check()

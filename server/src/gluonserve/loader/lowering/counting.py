@@ -121,6 +121,8 @@ def allclose(
     equal_nan: bool = True,
 ) -> Value:
     """Whether |a - b| <= atol + rtol * |b| everywhere: a byte of rank 0 in all graphs."""
+    if not a.is_float:
+        a, b = op.cast(a, DType.FP64), op.cast(b, DType.FP64)
     same = op.Equal(a, b)
     near = op.LessOrEqual(op.Abs(op.Sub(a, b)), op.Add(op.Mul(op.Abs(b), rtol), atol))
     alike = op.Or(same, near)

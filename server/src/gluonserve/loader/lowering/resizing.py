@@ -10,13 +10,13 @@ import numpy as np
 from gluonserve.errors import InvalidModel
 from gluonserve.loader.lowering import dims
 from gluonserve.loader.lowering.table import OpTable
+from gluonserve.tensors import DType
 
 if TYPE_CHECKING:
     from gluonserve.loader.attributes import Dims
     from gluonserve.loader.lowering.dims import Dim
     from gluonserve.loader.lowering.emit import Emit
     from gluonserve.loader.lowering.values import Value
-    from gluonserve.tensors import DType
 
 OPS = OpTable()
 
@@ -104,9 +104,11 @@ def adaptive_average(op: Emit, data: Value, *, output_size: Dims = ()) -> Value:
     """Bin i is floor(i H / o) to ceil((i + 1) H / o): matrices of means, where bins differ."""
     height, width = (output_size or (1,)) * (2 if len(output_size) < 2 else 1)
     high, wide = data.shape[2:]
-    if (height, width) == (1, 1):
+    pools = data.dtype is not DType.FP64  # which ONNX Runtime only multiplies
+    if pools and (height, width) == (1, 1):
         return op.GlobalAveragePool(data)
-    if isinstance(high, int) and isinstance(wide, int) and not (high % height or wide % width):
+    known = isinstance(high, int) and isinstance(wide, int)
+    if pools and known and not (high % height or wide % width):
         kernel = (high // height, wide // width)
         return op.AveragePool(data, kernel_shape=kernel, strides=kernel)
     rows = op.MatMul(_means(op, high, height, data.dtype), data)
