@@ -99,6 +99,18 @@ def test_eigenvalues_of_symmetric_matrices(size: int) -> None:
     asked("_linalg_syevd", half + np.swapaxes(half, 1, 2), outputs=2)
 
 
+@pytest.mark.parametrize("lower", [False, True])
+def test_one_triangle_of_a_symmetric_matrix_is_read(lower: bool) -> None:
+    matrices = drawn(8, 2, 4, 4) + 5 * np.eye(4, dtype=np.float32)
+
+    asked("_linalg_potrf", matrices, lower=lower)
+    asked("_linalg_syevd", matrices, outputs=2)
+
+
+def test_the_logarithm_of_one_determinant_has_an_axis_in_numpy_mode() -> None:
+    Operator("_linalg_sumlogdiag", {"A": 2 * np.eye(3, dtype=np.float32)}, np_shape=True).check()
+
+
 @pytest.mark.parametrize("offset", [-2, -1, 0, 1, 2])
 def test_diagonals_and_triangles(offset: int) -> None:
     matrices = drawn(7, 2, 4, 4)

@@ -90,7 +90,7 @@ def fused_selfatt_valatt(
 def index_array(op: Emit, data: Value, *, axes: Dims | None = None) -> Value:
     """Every element's place, along all axes or some; the values of the data play no part."""
     chosen = range(data.rank) if axes is None else [data.axis(axis) for axis in axes]
-    if 0 in data.shape:
+    if 0 in data.shape or not chosen:
         return op.filled(0, (*data.shape, len(chosen)), DType.INT64)
     shape: tuple[Dim, ...] = (*data.shape, 1)
     places = []

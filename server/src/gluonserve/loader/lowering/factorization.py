@@ -26,8 +26,8 @@ OPS = OpTable()
 
 @OPS.lowers("_linalg_potrf")
 def potrf(op: Emit, A: Value, *, lower: bool = True) -> Value:  # noqa: N803 - MXNet's name
-    """The Cholesky factor; zero in the other triangle."""
-    factor = cholesky(op, A)
+    """The Cholesky factor, of the triangle that it fills; zero in the other one."""
+    factor = cholesky(op, A if lower else transposed(op, A))
     return factor if lower else transposed(op, factor)
 
 
@@ -123,7 +123,7 @@ def gelqf(op: Emit, A: Value) -> tuple[Value, Value]:  # noqa: N803
 
 @OPS.lowers("_linalg_syevd")
 def syevd(op: Emit, A: Value) -> tuple[Value, Value]:  # noqa: N803
-    """Eigenvectors as rows and eigenvalues of symmetric matrices, from the smallest up."""
+    """Eigenvectors as rows and eigenvalues, from the smallest up; the lower triangle is read."""
     found = symmetric_spectrum(op, op.cast(_stacked(op, A), DType.FP64))
     vectors = op.cast(transposed(op, found.vectors), A.dtype)
     return op.reshape(vectors, A.shape), op.reshape(op.cast(found.values, A.dtype), A.shape[:-1])

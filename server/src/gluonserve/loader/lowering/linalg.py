@@ -81,10 +81,10 @@ def trmm(
 
 @OPS.lowers("_linalg_sumlogdiag")
 def sumlogdiag(op: Emit, A: Value) -> Value:  # noqa: N803
-    """The logarithm of a triangle's determinant; of a single matrix, shape (1,)."""
+    """The logarithm of a triangle's determinant; of a single matrix, shape (1,) in all graphs."""
     logs = op.Log(diagonal_of(op, A, 0, -2, -1))
     total = op.ReduceSum(logs, [-1], keepdims=0)
-    return total if total.rank or op.np_shape else op.reshape(total, (1,))
+    return total if total.rank else op.reshape(total, (1,))
 
 
 @OPS.lowers("_linalg_extractdiag")

@@ -6,14 +6,12 @@ from typing import TYPE_CHECKING, Literal
 
 from gluonserve.errors import InvalidModel
 from gluonserve.loader.lowering import dims
-from gluonserve.loader.lowering.diagonals import triangle
 from gluonserve.loader.lowering.linalg import transposed
 from gluonserve.loader.lowering.numpy_reducing import over, totalled
 from gluonserve.loader.lowering.reducing import extreme
 from gluonserve.loader.lowering.schur import spectrum
 from gluonserve.loader.lowering.spectra import (
     Singular,
-    Spectrum,
     singular_values,
     stacked,
     symmetric_spectrum,
@@ -58,7 +56,7 @@ def eigh(op: Emit, A: Value, *, UPLO: Literal["L", "U"] = "L") -> tuple[Value, V
     kind = A.dtype if A.is_float else DType.FP64
     if 0 in A.shape:
         return op.filled(0, A.shape[:-1], kind), op.filled(0, A.shape, kind)
-    found = _spectrum(op, A, upper=UPLO == "U")
+    found = symmetric_spectrum(op, stacked(op, op.cast(A, DType.FP64)), upper=UPLO == "U")
     values = op.reshape(op.cast(found.values, kind), A.shape[:-1])
     return values, op.reshape(op.cast(found.vectors, kind), A.shape)
 
@@ -158,14 +156,6 @@ def _spectral(
     kept = tuple(1 if at in axes else dim for at, dim in enumerate(data.shape))
     outer = tuple(data.shape[at] for at in rest)
     return op.reshape(op.cast(value, data.dtype), kept if keep else outer)
-
-
-def _spectrum(op: Emit, matrices: Value, *, upper: bool) -> Spectrum:
-    op.equate(matrices.shape[-2], matrices.shape[-1], "sides of a symmetric matrix")
-    flat = stacked(op, op.cast(matrices, DType.FP64))
-    half = triangle(op, flat, 0, upper=upper)
-    strict = triangle(op, flat, 1 if upper else -1, upper=upper)
-    return symmetric_spectrum(op, op.Add(half, transposed(op, strict)))
 
 
 def _decomposed(op: Emit, matrices: Value) -> Singular:

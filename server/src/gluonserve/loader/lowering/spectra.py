@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from gluonserve.loader.lowering import dims
+from gluonserve.loader.lowering.diagonals import triangle
 from gluonserve.loader.lowering.linalg import transposed
 from gluonserve.loader.lowering.stepping import stepped
 from gluonserve.tensors import DType
@@ -40,8 +41,14 @@ class Singular(NamedTuple):
     right: Value
 
 
-def symmetric_spectrum(op: Emit, matrices: Value) -> Spectrum:
-    """Of matrices (count, size, size) in float64; a vector's largest element is positive."""
+def symmetric_spectrum(op: Emit, matrices: Value, *, upper: bool = False) -> Spectrum:
+    """Of matrices (count, size, size) in float64; a vector's largest element is positive.
+
+    Only the lower triangle is read, or the upper one, as LAPACK does.
+    """
+    op.equate(matrices.shape[-2], matrices.shape[-1], "sides of a symmetric matrix")
+    strict = triangle(op, matrices, 1 if upper else -1, upper=upper)
+    matrices = op.Add(triangle(op, matrices, 0, upper=upper), transposed(op, strict))
     size = matrices.shape[-1]
     places = op.Range(op.scalar(0), op.scalar(size), op.scalar(1))
     unit = _units(op, matrices, size, places)
