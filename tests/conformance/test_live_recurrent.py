@@ -125,6 +125,28 @@ def test_gluon_layers_begin_with_zeros_for_any_rows_and_steps(kind: str, layout:
         network.check({"data": drawn(2, *shape)})
 
 
+@pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
+def test_the_size_of_a_step_is_that_of_the_weights_where_data_leaves_it_open(kind: str) -> None:
+    from mxnet import gluon  # noqa: PLC0415
+
+    class Reader(gluon.HybridBlock):
+        """Reads a picture column by column, as recognizers of text do."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            with self.name_scope():
+                self.layer = getattr(gluon.rnn, kind)(HIDDEN, bidirectional=True, layout="NTC")
+
+        def hybrid_forward(self, F: object, x: object) -> object:  # noqa: N803
+            halved = F.Pooling(x, kernel=(2, 1), stride=(2, 1), pool_type="max")
+            return self.layer(F.transpose(F.reshape(halved, (0, -3, -1)), (0, 2, 1)))
+
+    network = layer_network(Reader(), drawn(1, 2, 3, 8, 4))
+
+    for shape in ((2, 3, 8, 4), (1, 3, 9, 7)):
+        network.check({"data": drawn(2, *shape)})
+
+
 @pytest.mark.parametrize(
     ("layout", "hint", "batchable"),
     [

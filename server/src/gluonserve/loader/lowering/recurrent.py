@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from gluonserve.errors import InvalidModel
+from gluonserve.loader.lowering import dims
 from gluonserve.loader.lowering.stepping import stepped
 from gluonserve.loader.lowering.table import OpTable
 from gluonserve.tensors import DType
@@ -105,6 +106,7 @@ def rnn(
         mode, _input_size(op, data, parameters, state_size, num_layers, directions, mode,
         projection_size), state_size, num_layers, directions, projection_size,
     )  # fmt: skip
+    data = op.reshape(data, (*data.shape[:2], layers.inputs))
     states = [
         _begin(op, value, data, layers, size)
         for value, size in zip((state, *cells), (layers.answers, state_size), strict=False)
@@ -126,12 +128,19 @@ def _input_size(
     mode: str,
     projection: int | None,
 ) -> int:
-    """The size of a step of the data; the length of the parameter vector tells it."""
+    """The size of a step of the data; the length of the parameter vector tells it.
+
+    It tells too where data is free there, as pictures are whose rows were folded into channels.
+    """
     known = Layers(mode, 0, hidden, count, directions, projection)
-    total: Dim = sum(rows * columns for rows, columns in known.weights())
-    total += count * directions * known.gates * 2 + directions * known.gates * data.shape[2]
-    op.equate(parameters.shape[0], total, "parameters")
-    return op.static(data.shape[2], "the size of a step")
+    size, length = data.shape[2], parameters.shape[0]
+    others: Dim = sum(rows * columns for rows, columns in known.weights())
+    others += count * directions * known.gates * 2
+    op.equate(length, others + directions * known.gates * size, "parameters")
+    told = dims.exact_quotient(length - others, directions * known.gates)
+    if isinstance(size, int) or not isinstance(told, int):
+        return op.static(size, "the size of a step")
+    return told
 
 
 def _begin(op: Emit, state: Value, data: Value, layers: Layers, size: int) -> Value:
