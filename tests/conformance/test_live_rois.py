@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from oracle import Operator
+from oracle import Network, Operator
 
 pytestmark = pytest.mark.mxnet
 
@@ -40,6 +40,21 @@ def test_roi_pooling_of_rows_that_are_not_there_and_of_halves() -> None:
     Operator(
         "ROIPooling", {"data": picture(), "rois": rois}, pooled_size=(2, 3), spatial_scale=1.0
     ).check()
+
+
+def test_regions_of_a_request_may_be_more_or_fewer_than_its_pictures() -> None:
+    import mxnet as mx  # noqa: PLC0415
+
+    data, rois = mx.sym.var("data"), mx.sym.var("rois")
+    pooled = mx.sym.ROIPooling(data, rois, pooled_size=(2, 2), spatial_scale=0.5)
+    network = Network(
+        mx.sym.FullyConnected(pooled, num_hidden=3, no_bias=True, name="classes"),
+        {"data": picture(), "rois": regions()},
+        {"classes_weight": np.random.default_rng(2).normal(size=(3, 16)).astype(np.float32)},
+    )
+
+    for pictures, count in ((2, 9), (1, 4), (3, 2)):
+        network.check({"data": picture(batch=pictures), "rois": regions(count, batch=pictures)})
 
 
 @pytest.mark.parametrize("attributes", [

@@ -106,6 +106,27 @@ def test_a_softmax_over_the_rows_makes_the_network_unbatchable() -> None:
     assert not network.signature.batchable
 
 
+def test_what_meets_every_row_of_another_input_has_no_rows_of_its_own() -> None:
+    net = Network()
+    net.add("dot", net.variable("users"), net.variable("goods"), transpose_b=True)
+    free = InputHint(shape=(-1, -1))
+
+    network = import_model(net.to_bytes(), inputs={"users": free, "goods": free})
+
+    assert [spec.batch_axis for spec in network.signature.inputs] == [0, None]
+    assert network.signature.batchable
+
+
+def test_regions_beside_pictures_have_rows_of_their_own() -> None:
+    net = Network()
+    pictures, regions = net.variable("pictures"), net.variable("regions")
+    net.add("ROIPooling", pictures, regions, pooled_size=(2, 2), spatial_scale=0.5)
+
+    network = import_model(net.to_bytes(), inputs={"regions": InputHint(shape=(-1, 5))})
+
+    assert [spec.batch_axis for spec in network.signature.inputs] == [None, 0]
+
+
 def test_an_output_that_reads_only_shapes_is_shared_by_all_callers() -> None:
     net = Network()
     data = net.variable("data")

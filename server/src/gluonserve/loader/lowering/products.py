@@ -22,13 +22,16 @@ def dot(
     """The last axis of one with the first of the other, not batched.
 
     ``transpose_a`` contracts the first axis of the left instead, ``transpose_b`` the last of the
-    right; the others keep their order.
+    right; the others keep their order. Where both have a free axis left, all of the right meets
+    every row of the left, and so it has no rows of its own.
     """
     if transpose_a and lhs.rank > 1:
         lhs = op.transpose(lhs, (*range(1, lhs.rank), 0))
     if transpose_b and rhs.rank > 1:
         rhs = op.transpose(rhs, (rhs.rank - 1, *range(rhs.rank - 1)))
     inner = op.equate(lhs.shape[-1], rhs.shape[0], f"dot of {lhs.shape} and {rhs.shape}")
+    if any(dims.symbols(dim) for dim in lhs.shape[:-1]):
+        op.couple(*rhs.shape[1:])
     rows = op.reshape(lhs, (dims.product(lhs.shape[:-1]), inner)) if lhs.rank != 2 else lhs
     columns = op.reshape(rhs, (inner, dims.product(rhs.shape[1:]))) if rhs.rank != 2 else rhs
     shape = (*lhs.shape[:-1], *rhs.shape[1:])

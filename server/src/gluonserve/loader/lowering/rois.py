@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gluonserve.errors import InvalidModel
+from gluonserve.loader.lowering import dims
 from gluonserve.loader.lowering.ranking import column, columns
 from gluonserve.loader.lowering.table import OpTable
 from gluonserve.tensors import DType
@@ -138,7 +139,13 @@ def rotated_roi_align(
 
 
 def existing_rows(op: Emit, places: Value, batch: Dim) -> tuple[Value, Value]:
-    """The row of the batch of each region, and which of them name one that there is not."""
+    """The row of the batch of each region, and which of them name one that there is not.
+
+    Where a request brings the regions beside the data, it may bring any number of them; they name
+    rows of all its data, whose first axis is then no row of a batch.
+    """
+    if dims.free_name(places.shape[0]) not in {None, *dims.symbols(batch)}:
+        op.couple(batch)
     wanted = op.cast(column(op, places, 0), DType.INT64)
     last = op.scalar(batch - 1)
     missing = op.Or(op.Less(wanted, 0), op.Greater(wanted, last))
