@@ -203,23 +203,29 @@ class Inference:
             except Exception as error:  # noqa: BLE001 - others of the batch must not hear of it
                 self.set_exception(error)
                 return
+        caller = self._caller
         self._end()
         model.recorder.succeeded(self._rows, request.decode_ns, self._start, timing)
-        if not self._caller.done():
-            self._caller.set_result(
+        if not caller.done():
+            caller.set_result(
                 InferResponse(model.name, model.version_text, request.id, outputs, datatypes)
             )
 
     def set_exception(self, error: BaseException, /) -> None:
         """It will not be answered."""
         outcome = OUTCOMES[error.kind] if isinstance(error, GluonserveError) else Outcome.FAILED
+        caller = self._caller
         self._model.recorder.ended(outcome, self._end())
-        if not self._caller.done():
-            self._caller.set_exception(error)
+        if not caller.done():
+            caller.set_exception(error)
 
     def _end(self) -> int:
-        """Be done; the nanoseconds since the request arrived."""
+        """Be done; the nanoseconds since the request arrived.
+
+        Lets go of whoever holds it: tensors should not wait for the collector of cycles.
+        """
         self._done = True
+        del self._caller, self._pending
         self._model.recorder.inflight -= 1
         return perf_counter_ns() - self._start
 

@@ -20,6 +20,7 @@ from structlog import get_logger
 
 from gluonserve.config import unknown_variables
 from gluonserve.dataplane import DataPlane
+from gluonserve.errors import InvalidConfig
 from gluonserve.executors.options import available_cores
 from gluonserve.loops import new_event_loop
 from gluonserve.metrics import Metrics
@@ -187,6 +188,10 @@ def _grpc(dataplane: DataPlane, settings: ServerSettings) -> RpcServer | Fronts:
     count, largest = settings.front_processes, settings.max_message_bytes
     if count == "auto":
         count = _fronts_for(available_cores()) if CAN_SHARE_PORTS else 0
+    if count and not CAN_SHARE_PORTS:
+        raise InvalidConfig(
+            f"front_processes: {count} need ports that processes can share, which this system lacks"
+        )
     if not count:
         return build_server(LocalCalls(dataplane), max_message_bytes=largest)
     options = FrontOptions(largest, settings.log_level, settings.log_format)
