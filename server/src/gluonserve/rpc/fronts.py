@@ -41,6 +41,7 @@ _START_S = 60.0
 _LATE_S = 2.0  # how long after its time a stopping front may take to end
 _PAUSE_S = 1.0  # between the end of a front and the next try
 _PLAIN = {code: rpc for rpc, code in PLAIN_CODES.items()}
+_MODES = {mode.value: mode for mode in Mode}
 
 
 class Fronts:
@@ -215,7 +216,7 @@ class _Front:
         _, mode, ident, left, arrived_ns, data = frame
         deadline = None if left != left else self._loop.time() + left  # noqa: PLR0124 - NaN
         reply = self.running[ident] = _Reply(self, ident)
-        reply.inference = self._calls.begin(data, arrived_ns, deadline, Mode(mode), reply)
+        reply.inference = self._calls.begin(data, arrived_ns, deadline, _MODES[mode], reply)
 
     def _answer(self, frame: Frame) -> None:
         rpc = _PLAIN[frame.code]
