@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import exported
 import numpy as np
 import pytest
 from PIL import Image
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = Path(sys.executable).parent / "gluonserve"
+LENET = ROOT / "models" / "lenet_digits"
 DIGIT = next((ROOT / "demo" / "pictures").glob("digit-*.png"))
 SCENE = next((ROOT / "demo" / "pictures").glob("scene-*.png"))
 PORTS = ["--grpc-port", "0", "--http-port", "0", "--metrics-port", "0", "--host", "127.0.0.1"]
@@ -104,13 +107,28 @@ def test_health_of_server_and_model(address: str) -> None:
     assert run("health", "--address", address, "--model", "nobody").returncode == 1
 
 
-@pytest.mark.parametrize("form", [[], ["--json"]], ids=["table", "json"])
-def test_output_that_cannot_be_written_is_one_line(form: list[str]) -> None:
-    command = [PROGRAM, "inspect", ROOT / "models" / "lenet_digits", *form]
+@pytest.mark.parametrize(
+    "words",
+    [["inspect", LENET], ["inspect", LENET, "--json"], ["--help"]],
+    ids=["table", "json", "help"],
+)
+def test_output_that_cannot_be_written_is_one_line(words: list[object]) -> None:
     with Path("/dev/full").open("w") as full:
         result = subprocess.run(
-            command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=60
+            [PROGRAM, *words], stdout=full, stderr=subprocess.PIPE, text=True, check=False
         )
 
     assert result.returncode == 1
     assert result.stderr == "error: the output cannot be written: No space left on device\n"
+
+
+def test_names_that_the_output_cannot_spell_are_shown_in_part(tmp_path) -> None:
+    exported.activations().export(tmp_path, "größe")
+    narrow = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+
+    result = subprocess.run(
+        [PROGRAM, "inspect", tmp_path], env=narrow, capture_output=True, text=True, check=False
+    )
+
+    assert "gr??e version" in result.stdout
+    assert "Traceback" not in result.stderr

@@ -84,7 +84,7 @@ def _read(file: Path) -> Any:
     """A dict of arrays by name, or one array (or nested list)."""
     try:
         if file.suffix.lower() == ".json":
-            return _json_inputs(json.loads(file.read_text(encoding="utf-8")))
+            return _json_inputs(json.loads(file.read_text(encoding="utf-8-sig")))
         with file.open("rb") as stream:
             start = stream.read(len(_NPY))
         if not start.startswith((_NPY, _ZIP)):

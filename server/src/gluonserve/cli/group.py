@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import errno
 import importlib
+import io
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -53,6 +55,19 @@ class Commands(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(list(self._summaries.items()))
 
+    def main(self, *args: Any, **settings: Any) -> Any:
+        """Run the command line, help included; an output that takes nothing is told in one line."""
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):  # a character that it has not is no failure
+                stream.reconfigure(errors="replace")
+        try:
+            return super().main(*args, **settings)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            click.echo(f"error: the output cannot be written: {error.strerror}", err=True)
+            sys.exit(1)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; what gluonserve refuses is one line on standard error, no trace."""
         logs.configure("warning")
@@ -61,11 +76,6 @@ class Commands(click.Group):
         except GluonserveError as error:
             click.echo(f"error: {error}", err=True)
             ctx.exit(2 if isinstance(error, InvalidConfig) else 1)
-        except OSError as error:
-            if error.errno != errno.ENOSPC:
-                raise
-            click.echo(f"error: the output cannot be written: {error.strerror}", err=True)
-            ctx.exit(1)
 
 
 def _version_option() -> click.Option:
