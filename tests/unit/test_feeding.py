@@ -47,6 +47,13 @@ def test_a_single_row_gets_its_axis(tmp_path: Path) -> None:
     assert read_inputs([file], SPECS)["tokens"].shape == (1, 3)
 
 
+def test_byte_order_mark_of_an_editor_is_no_mistake(tmp_path: Path) -> None:
+    file = tmp_path / "x.json"
+    file.write_text("[[1, 2, 3]]", encoding="utf-8-sig")
+
+    assert read_inputs([file], SPECS[:1])
+
+
 @pytest.mark.parametrize(
     "content",
     [
