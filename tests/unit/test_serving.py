@@ -15,7 +15,7 @@ import pytest
 from fakemodels import FakeLoad, export
 from grpc_health.v1 import health_pb2
 from structlog.testing import capture_logs
-from unit.batching.fakes import ManualLoop, row, run_manually, until
+from unit.batching.fakes import ManualLoop, row, run_manually, settled, until
 
 from gluonserve.config import ServerSettings
 from gluonserve.dataplane import InferRequest
@@ -130,6 +130,27 @@ class TestStop:
 
         np.testing.assert_array_equal((await inside).outputs["doubled"], row(4.0)["data"])
         assert load.closed == ["model"]
+
+    def test_refuses_in_words_until_no_request_comes(self, tmp_path) -> None:
+        off = {"http_port": "off", "grpc_port": "off", "metrics_port": "off"}
+        chosen = settings(export(tmp_path), **off)
+
+        async def scenario(loop: ManualLoop) -> None:
+            server = Server(chosen, load=FakeLoad())
+            await server.start()
+            await server.loaded()
+            stopping = asyncio.create_task(server.stop())
+            for _ in range(3):
+                await settled()
+                with pytest.raises(ServerNotReady, match="the server is shutting down"):
+                    await server.dataplane.infer(InferRequest("model", row(1.0)))
+                await loop.advance(0.25)
+                assert server.repository.all_ready()
+
+            await loop.advance(0.25)
+            await stopping
+
+        run_manually(scenario)
 
     async def test_bound_fails_what_is_left(self, tmp_path) -> None:
         load = FakeLoad(gated=True)

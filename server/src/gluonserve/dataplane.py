@@ -237,6 +237,8 @@ class DataPlane:
         self._repository = repository
         self._strict = strict_readiness
         self._draining = self._closed = False
+        self.turned_away = 0
+        """Requests that were refused because no further one is taken."""
 
     def live(self) -> bool:
         """Whether the process answers at all."""
@@ -394,6 +396,7 @@ class DataPlane:
 
     def _admit(self, request: InferRequest) -> ModelVersion:
         if self._closed:
+            self.turned_away += 1
             raise ServerNotReady("the server is shutting down")
         return self._repository.get(request.model, request.version)
 

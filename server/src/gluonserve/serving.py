@@ -45,8 +45,10 @@ if TYPE_CHECKING:
 
 log = get_logger(__name__)
 
-_CROSSING_SECONDS = 0.25
-"""How long refusals are still answered: gRPC would cancel what crosses its closing on the wire."""
+_CROSSING_SECONDS, _LONGEST_CROSSING_SECONDS = 0.25, 2.0
+"""How long no request must have come before listening ends, and how long that is waited for.
+
+Refusals are answered until then: gRPC would cancel what crosses its closing, or waits for us."""
 _PAUSES_S: Mapping[signal.Signals, float] = {
     signal.SIGINT: 0.25,
     signal.SIGTERM: 3.0,
@@ -116,7 +118,7 @@ class Server:
         end = loop.time() + within
         self.dataplane.close()
         self.repository.give_up_loading()
-        await asyncio.sleep(min(_CROSSING_SECONDS, within))
+        await self._quiet(min(_LONGEST_CROSSING_SECONDS, within))
         if self._rpc is not None:
             await self._rpc.stop(within)
         await self._health_server.stop()
@@ -126,6 +128,14 @@ class Server:
         await self.repository.close(max(0.0, end - loop.time()))
         await self._metrics_server.stop()
         log.info("stopped")
+
+    async def _quiet(self, within: float) -> None:
+        """Go on refusing until no request has come for a moment, or for so many seconds."""
+        clock = asyncio.get_running_loop().time
+        end, told = clock() + within, -1
+        while told != self.dataplane.turned_away and clock() < end:
+            told = self.dataplane.turned_away
+            await asyncio.sleep(min(_CROSSING_SECONDS, end - clock()))
 
     def ready_line(self) -> str:
         """One line with the ports that were bound and how many models serve."""
