@@ -131,6 +131,26 @@ class TestStop:
         np.testing.assert_array_equal((await inside).outputs["doubled"], row(4.0)["data"])
         assert load.closed == ["model"]
 
+    def test_drain_delay_may_be_longer_than_the_exit_timeout(self, tmp_path) -> None:
+        off = {"http_port": "off", "grpc_port": "off", "metrics_port": "off"}
+        chosen = settings(export(tmp_path), drain_delay_s=60, exit_timeout_s=5, **off)
+
+        async def scenario(loop: ManualLoop) -> None:
+            server = Server(chosen, load=FakeLoad())
+            await server.start()
+            await server.loaded()
+            stopping = asyncio.create_task(server.stop())
+            await loop.advance(59)
+
+            answer = await server.dataplane.infer(InferRequest("model", row(1.0)))
+
+            assert answer.outputs["doubled"].max() == 2.0
+            await loop.advance(2)
+            await loop.advance(0.25)
+            await stopping
+
+        run_manually(scenario)
+
     def test_refuses_in_words_until_no_request_comes(self, tmp_path) -> None:
         off = {"http_port": "off", "grpc_port": "off", "metrics_port": "off"}
         chosen = settings(export(tmp_path), **off)

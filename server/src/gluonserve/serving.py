@@ -110,11 +110,13 @@ class Server:
         The default is ``exit_timeout_s``. May be called again, with less time, after cancelling.
         """
         loop = asyncio.get_running_loop()
+        delay = self.settings.drain_delay_s
+        delay = delay if within is None else min(delay, within)
         within = self.settings.exit_timeout_s if within is None else within
         self.dataplane.drain()
         self._changed()
         log.info("draining", seconds=within)
-        await asyncio.sleep(min(self.settings.drain_delay_s, within))
+        await asyncio.sleep(delay)
         end = loop.time() + within
         self.dataplane.close()
         self.repository.give_up_loading()
