@@ -323,3 +323,34 @@ def until(condition, seconds: float = 20) -> None:
     while not condition():
         assert time.monotonic() < deadline
         threading.Event().wait(0.005)
+
+
+ROW = {"a": np.ones((1, 3), np.float32), "b": np.ones((1, 3), np.float32)}
+
+
+@pytest.mark.parametrize(
+    ("inputs", "asked", "told"),
+    [
+        (None, {}, "inputs: expected arrays by the names of the inputs, got NoneType"),
+        (ROW["a"], {}, "inputs: expected arrays by the names of the inputs, got ndarray"),
+        ({**ROW, "a": [[1], [2, 3]]}, {}, "input 'a': not an array of numbers"),
+        ({**ROW, "a": "abc"}, {}, "input 'a': not an array of numbers"),
+        (ROW, {"outputs": "sum"}, "outputs: expected a list of names, got the text 'sum'"),
+        (ROW, {"priority": 2**70}, "priority: cannot be sent"),
+        (ROW, {"parameters": {"x": [1]}}, r"parameters\['x'\]: cannot be sent"),
+        (ROW, {"priority": -1}, "'priority': expected a whole number from 0, got -1"),
+    ],
+    ids=["nothing", "bare array", "ragged", "text", "one output", "priority", "parameter", "below"],
+)
+def test_misuse_is_told_by_its_argument(client: Client, inputs, asked, told) -> None:
+    with pytest.raises(gluonserve_client.InvalidRequest, match=told):
+        client.infer("add", inputs, **asked)
+
+
+def test_infinite_timeout_is_a_long_one(client: Client) -> None:
+    assert client.infer("add", ROW, timeout=float("inf"))
+
+
+def test_stream_without_a_window_is_refused(client: Client) -> None:
+    with pytest.raises(ValueError, match="in_flight: expected a number from 1, got 0"):
+        client.stream(in_flight=0)

@@ -46,6 +46,8 @@ class AsyncInferStream:
         prepare: Callable[[str, str | int, Inputs], Awaitable[Arrays]],
         in_flight: int,
     ) -> None:
+        if in_flight < 1:
+            raise ValueError(f"in_flight: expected a number from 1, got {in_flight}")
         self._stub, self._prepare, self._in_flight = stub, prepare, in_flight
         self._running: set[Running] = set()
 

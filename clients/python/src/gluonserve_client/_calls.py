@@ -26,6 +26,7 @@ OPTIONS = (
     ("grpc.max_reconnect_backoff_ms", 5000),
 )
 _PAUSES_S = (0.1, 0.2, 0.4)
+_LONGEST_S = 365 * 86_400.0  # gRPC takes no infinite deadline for what it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ class Attempts:
     """
 
     def __init__(self, timeout_s: float) -> None:
-        self._until = time.monotonic() + timeout_s
+        self._until = time.monotonic() + min(timeout_s, _LONGEST_S)
         self._pauses = iter(_PAUSES_S)
 
     def left_s(self) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -10,7 +11,7 @@ from gluonserve_client._proto import grpc_service_pb2 as pb
 from gluonserve_client.errors import InvalidRequest, error_named
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from numpy.typing import ArrayLike
 
@@ -40,18 +41,26 @@ _LENGTH_BYTES = 4
 
 
 def typed(inputs: Inputs, metadata: ModelMetadata | None) -> Arrays:
-    """Every input as an array; what is not one yet gets the data type that the model declares."""
-    if metadata is None:
-        return {name: np.asarray(value) for name, value in inputs.items()}
-    declared = {tensor.name: tensor.dtype for tensor in metadata.inputs}
-    return {
-        name: value if isinstance(value, np.ndarray) else np.asarray(value, declared.get(name))
-        for name, value in inputs.items()
-    }
+    """Every input as an array; what is not one yet gets the data type that the model declares.
+
+    Raises:
+        InvalidRequest: a value is no array of numbers; names the input.
+    """
+    tensors = metadata.inputs if metadata is not None else ()
+    declared = {tensor.name: tensor.dtype for tensor in tensors}
+    return {name: _as_array(name, value, declared.get(name)) for name, value in inputs.items()}
 
 
 def untyped(inputs: Inputs) -> bool:
-    """Whether some input is a list or a number, whose data type only the model's metadata tells."""
+    """Whether some input is a list or a number, whose data type only the model's metadata tells.
+
+    Raises:
+        InvalidRequest: there are no inputs by name.
+    """
+    if not isinstance(inputs, Mapping):
+        raise InvalidRequest(
+            f"inputs: expected arrays by the names of the inputs, got {type(inputs).__name__}"
+        )
     return not all(isinstance(value, np.ndarray) for value in inputs.values())
 
 
@@ -66,7 +75,13 @@ def infer_request(
     classes: Mapping[str, int] | None = None,
     parameters: Parameters | None = None,
 ) -> pb.ModelInferRequest:
-    """The message that asks ``model`` about ``inputs``."""
+    """The message that asks ``model`` about ``inputs``.
+
+    Raises:
+        InvalidRequest: an argument that no message can hold; says which.
+    """
+    if isinstance(outputs, str):
+        raise InvalidRequest(f"outputs: expected a list of names, got the text {outputs!r}")
     request = pb.ModelInferRequest(model_name=model, model_version=str(version), id=request_id)
     for name, array in inputs.items():
         request.inputs.add(name=name, datatype=_datatype(name, array), shape=array.shape)
@@ -75,11 +90,11 @@ def infer_request(
     for name in [*(outputs or ()), *(name for name in classes if name not in (outputs or ()))]:
         output = request.outputs.add(name=name)
         if name in classes:
-            output.parameters["classification"].int64_param = classes[name]
+            _set(f"classes[{name!r}]", output.parameters["classification"], classes[name])
     if priority:
-        request.parameters["priority"].uint64_param = priority
+        _set("priority", request.parameters["priority"], priority)
     for name, value in (parameters or {}).items():
-        _set(request.parameters[name], value)
+        _set(f"parameters[{name!r}]", request.parameters[name], value)
     return request
 
 
@@ -97,6 +112,15 @@ def outcome(answer: pb.ModelStreamInferResponse) -> Arrays | GluonserveError:
         status = answer.infer_response.parameters["status"].string_param
         return error_named(status, answer.error_message)
     return arrays(answer.infer_response)
+
+
+def _as_array(name: str, value: ArrayLike, dtype: np.dtype | None) -> np.ndarray:
+    if isinstance(value, np.ndarray):
+        return value
+    try:
+        return np.asarray(value, dtype)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InvalidRequest(f"input {name!r}: not an array of numbers: {error}") from error
 
 
 def _datatype(name: str, array: np.ndarray) -> str:
@@ -127,12 +151,15 @@ def _strings(data: bytes) -> np.ndarray:
     return np.array(strings, dtype=object)
 
 
-def _set(parameter: pb.InferParameter, value: float | str) -> None:
-    if isinstance(value, bool):
-        parameter.bool_param = value
-    elif isinstance(value, int):
-        parameter.int64_param = value
-    elif isinstance(value, str):
-        parameter.string_param = value
-    else:
-        parameter.double_param = value
+def _set(place: str, parameter: pb.InferParameter, value: float | str) -> None:
+    try:
+        if isinstance(value, bool):
+            parameter.bool_param = value
+        elif isinstance(value, int):
+            parameter.int64_param = value
+        elif isinstance(value, str):
+            parameter.string_param = value
+        else:
+            parameter.double_param = value
+    except (TypeError, ValueError) as error:
+        raise InvalidRequest(f"{place}: cannot be sent: {error}") from error
