@@ -200,9 +200,10 @@ def test_arrays_without_names_are_refused_with_the_names(model: library.Model) -
 
 
 @pytest.mark.filterwarnings("error")
-def test_complex_numbers_are_refused(model: library.Model) -> None:
-    with pytest.raises(InvalidRequest, match="'data': complex numbers"):
-        model(data=np.zeros((1, 8, 6, 4), complex))
+@pytest.mark.parametrize("dtype", [complex, "M8[D]"], ids=str)
+def test_what_is_no_number_is_refused(model: library.Model, dtype) -> None:
+    with pytest.raises(InvalidRequest, match=r"'data': .* has no place in a network"):
+        model(data=np.zeros((1, 8, 6, 4), dtype))
 
 
 def test_parameters_beside_a_directory_are_not_left_out(tmp_path: Path) -> None:
@@ -212,9 +213,15 @@ def test_parameters_beside_a_directory_are_not_left_out(tmp_path: Path) -> None:
         gluonserve.load(tmp_path, "other.params")
 
 
-def test_stated_facts_are_pairs(network: exported.Network, tmp_path: Path) -> None:
+@pytest.mark.parametrize("facts", ["FP32", ("FP32", 3), 3], ids=str)
+def test_stated_facts_are_pairs(network: exported.Network, tmp_path: Path, facts) -> None:
     with pytest.raises(InvalidConfig, match=r"inputs\['data'\] should be \(data type, shape\)"):
-        gluonserve.load(*network.export(tmp_path), inputs={"data": "FP32"})
+        gluonserve.load(*network.export(tmp_path), inputs={"data": facts})
+
+
+def test_stated_facts_are_by_name(network: exported.Network, tmp_path: Path) -> None:
+    with pytest.raises(InvalidConfig, match="inputs should be facts by input name, not"):
+        gluonserve.load(*network.export(tmp_path), inputs=[("FP32", [-1, 3])])
 
 
 @pytest.mark.parametrize("take", [pickle.dumps, copy.copy, copy.deepcopy])

@@ -72,6 +72,10 @@ class ModelNotFound(GluonserveError):
             f"no model {name!r}" + (f" version {version}" if version is not None else "")
         )
 
+    def __reduce__(self) -> tuple[type[ModelNotFound], tuple[str, int | None]]:
+        """Pickle what it was made of, not the text."""
+        return type(self), (self.name, self.version)
+
 
 class ModelNotReady(GluonserveError):
     """The model is known but does not serve now; says its state and why."""
@@ -82,6 +86,10 @@ class ModelNotReady(GluonserveError):
         self.name, self.version, self.state, self.reason = name, version, state, reason
         place = f"model {name!r}" + (f" version {version}" if version is not None else "")
         super().__init__(f"{place} is {state}" + (f": {reason}" if reason else ""))
+
+    def __reduce__(self) -> tuple[type[ModelNotReady], tuple[str, int | None, str, str]]:
+        """Pickle what it was made of, not the text."""
+        return type(self), (self.name, self.version, self.state, self.reason)
 
 
 class ServerNotReady(GluonserveError):

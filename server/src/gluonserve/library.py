@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +27,6 @@ from gluonserve.sources import single_source
 from gluonserve.validation import InputCheck
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from types import TracebackType
     from typing import Never, Self
 
@@ -70,6 +69,8 @@ def load(
     source = single_source(place) if place.is_dir() else _export(place, params)
     table = {"executor": executor, "device": device, "precision": precision}
     chosen: dict[str, Any] = {key: value for key, value in table.items() if value is not None}
+    if not isinstance(inputs, Mapping | None):
+        raise InvalidConfig(f"load(): inputs should be facts by input name, not {inputs!r}")
     chosen["inputs"] = [
         {"name": name, **_stated(name, facts)} for name, facts in (inputs or {}).items()
     ]
@@ -179,8 +180,8 @@ class Model:
     def _converted(self, name: str, value: ArrayLike) -> np.ndarray:
         try:
             array = np.asarray(value)
-            if array.dtype.kind == "c":
-                raise InvalidRequest(f"input {name!r}: complex numbers have no place in a network")
+            if array.dtype.kind in "cmM":
+                raise InvalidRequest(f"input {name!r}: {array.dtype} has no place in a network")
             return array.astype(self._dtypes.get(name), copy=False)
         except (TypeError, ValueError) as error:
             raise InvalidRequest(f"input {name!r}: not an array of numbers: {error}") from error
@@ -199,7 +200,8 @@ def _export(symbol: Path, params: str | Path | None) -> ModelSource:
 
 def _stated(name: str, facts: InputFacts) -> dict[str, Any]:
     """What is stated of an input, as a settings file would hold it."""
-    if not isinstance(facts, tuple | list) or len(facts) != 2:
+    shaped = isinstance(facts, tuple | list) and len(facts) == 2
+    if not shaped or not isinstance(facts[1], Sequence | np.ndarray | None):
         raise InvalidConfig(f"load(): inputs[{name!r}] should be (data type, shape), not {facts!r}")
     dtype, shape = facts
     table: dict[str, Any] = {} if dtype is None else {"datatype": dtype}
