@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from drawing import ANY, FINITE, FLOATS, INTEGERS, SINGLE, WIDER, Asked
 from holding import holds
+from oracle import Operator
 
 if TYPE_CHECKING:
     from drawing import Drawing
@@ -156,3 +157,13 @@ PINNED = {
 @pytest.mark.parametrize("op", TABLE)
 def test_engines_answer_as_mxnet(op: str) -> None:
     holds(TABLE[op], PINNED.get(op, ()))
+
+
+def test_the_slopes_that_rrelu_leaves_unset_are_zero() -> None:
+    asked = Operator("LeakyReLU", {"data": PICTURE["data"] - 9}, outputs=2, act_type="rrelu")
+    wanted, unset = asked.ask(asked.examples)
+
+    for run in asked.engines.values():
+        answer, slopes = run(asked.examples)
+        np.testing.assert_allclose(answer, wanted, rtol=1e-5)
+        np.testing.assert_array_equal(slopes, np.zeros_like(unset))

@@ -70,14 +70,18 @@ def leaky_relu(
     slope: float = 0.25,
     lower_bound: float = 0.125,
     upper_bound: float = 0.334,
-) -> Value:
-    """The slope of ``prelu`` lies along axis 1; ``rrelu`` takes the mean slope at inference."""
+) -> Value | tuple[Value, Value]:
+    """The slope of ``prelu`` lies along axis 1; ``rrelu`` takes the mean slope at inference.
+
+    Its second output, the slopes that training drew, is unset in MXNet, and 0 here.
+    """
     if act_type == "prelu" and gamma is not None:
         return op.PRelu(data, _slope(op, data, gamma))
     if act_type == "leaky":
         return op.LeakyRelu(data, alpha=slope)
     if act_type == "rrelu":
-        return op.LeakyRelu(data, alpha=(lower_bound + upper_bound) / 2)
+        leaky = op.LeakyRelu(data, alpha=(lower_bound + upper_bound) / 2)
+        return leaky, op.filled(0.0, data.shape, data.dtype)
     if act_type == "elu":
         return op.Elu(data, alpha=slope)
     if act_type == "selu":
