@@ -7,7 +7,7 @@ import math
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from gluonserve.batching.selfcheck import FREE_SIZES, generate_rows
+from gluonserve.batching.selfcheck import generate_rows
 from gluonserve.errors import ExecutionFailed, GluonserveError
 from gluonserve.repository.layout import Unusable
 from gluonserve.repository.opening import open_source
@@ -187,7 +187,7 @@ def _both(
     if samples is not None:
         feeds = prepared(opened.executor, samples)
         return run(reference.executor, feeds), run(opened.executor, feeds), feeds
-    for free in FREE_SIZES:
+    for free in opened.sizes:
         feeds = generate_rows(opened.executor.signature, _ROWS, valid=opened.valid, free=free)
         try:
             return run(reference.executor, feeds), run(opened.executor, feeds), feeds

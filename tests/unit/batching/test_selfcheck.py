@@ -157,6 +157,12 @@ def test_free_dimensions_are_tried_until_the_engine_takes_one() -> None:
     assert check_batching(executor).safe
 
 
+def test_free_dimensions_are_tried_with_the_sizes_that_the_network_tells() -> None:
+    executor = FakeExecutor(fails_on=lambda inputs: inputs["data"].shape[1] != 28)
+
+    assert check_batching(executor, sizes=(49, 28)).safe
+
+
 def test_recorded_samples_are_preferred_and_few_of_them_suffice() -> None:
     executor = FakeExecutor()
 

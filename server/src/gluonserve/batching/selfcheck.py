@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 TOLERANCE = 1e-4
 FREE_SIZES = (16, 64, 224, 4)
-"""What free dimensions are tried with, in this order, where nothing says what fits."""
+"""What free dimensions are tried with where nothing says what fits."""
 _ROWS = 5
 _MOST_ROWS = 8
 _TINY = 1e-6
@@ -58,6 +58,7 @@ def check_batching(
     samples: Mapping[str, np.ndarray] | None = None,
     *,
     valid: Mapping[str, Below] | None = None,
+    sizes: Sequence[int] = FREE_SIZES,
     tolerance: float = TOLERANCE,
 ) -> Verdict:
     """Judge with the recorded rows if there are two distinct ones, else with generated ones.
@@ -70,7 +71,7 @@ def check_batching(
         if _distinct(signature, few):
             return batching_is_safe(executor, few, tolerance=tolerance)
     verdict = Verdict(safe=False, checked=False, why="could not be checked: no inputs can be made")
-    for free in FREE_SIZES if _has_free_dims(signature) else FREE_SIZES[:1]:
+    for free in sizes if _has_free_dims(signature) else sizes[:1]:
         rows = generate_rows(signature, valid=valid, free=free)
         verdict = batching_is_safe(executor, rows, tolerance=tolerance)
         if verdict.checked:

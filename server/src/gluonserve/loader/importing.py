@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from gluonserve.loader.fitting import Demand
     from gluonserve.loader.lowering.building import Built
     from gluonserve.loader.lowering.dims import Dim
     from gluonserve.loader.lowering.table import OpTable
@@ -86,6 +87,8 @@ class Imported:
     """What the graph fixed of shapes that it left open."""
     answers: tuple[str, ...] = ()
     """The names of the outputs."""
+    demands: tuple[Demand, ...] = field(default=(), repr=False)
+    """What operators ask of free dimensions."""
     rewrites: tuple[str, ...] = ()
     """What ``plan`` runs in another form than ``graph`` has it."""
 
@@ -182,6 +185,7 @@ def _imported(
         plan=plan,
         holes=built.build.known,
         answers=tuple(spec.name for spec in signature.outputs),
+        demands=tuple(built.build.demands),
         rewrites=rewritten.chains,
     )
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from structlog import get_logger
 
 from gluonserve.batching.policy import BatchPolicy
-from gluonserve.batching.selfcheck import FREE_SIZES, check_batching, generate_rows
+from gluonserve.batching.selfcheck import check_batching, generate_rows
 from gluonserve.batching.tensors import take_rows
 from gluonserve.errors import AnswersDiffer, ExecutionFailed, InvalidModel, ServerNotReady
 from gluonserve.repository.samples import Samples, prepared, read_samples, replay, run
@@ -171,7 +171,7 @@ def _doubt(opened: Opened, rows: Mapping[str, np.ndarray] | None) -> tuple[str, 
         return signature.why, ""
     if rows is not None:
         rows = _first_rows(signature, rows, _ENOUGH_ROWS)
-    verdict = check_batching(opened.executor, rows, valid=opened.valid)
+    verdict = check_batching(opened.executor, rows, valid=opened.valid, sizes=opened.sizes)
     if verdict.safe:
         return "", ""
     return verdict.why, "" if verdict.checked else _advice(signature)
@@ -232,7 +232,7 @@ def _failure(executor: Executor, attempts: Iterator[dict[str, np.ndarray]]) -> B
 
 def _made_up(opened: Opened, size: int) -> Iterator[dict[str, np.ndarray]]:
     signature = opened.executor.signature
-    for free in FREE_SIZES:
+    for free in opened.sizes:
         yield generate_rows(signature, size, valid=opened.valid, free=free)
 
 

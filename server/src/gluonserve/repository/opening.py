@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from gluonserve.batching.selfcheck import Below
+from gluonserve.batching.selfcheck import FREE_SIZES, Below
 from gluonserve.errors import InvalidConfig, UnsupportedModel
 from gluonserve.executors import choose
 from gluonserve.executors.options import ExecutorOptions
+from gluonserve.loader.fitting import fitting_sizes
 from gluonserve.loader.graph import Node, Variable
 from gluonserve.loader.hints import InputHint
 from gluonserve.loader.importing import import_as_exported, import_model
@@ -42,13 +43,15 @@ class Opened:
     """A compiled network before anything is known of its answers.
 
     ``renamed`` maps the outputs' own names to those that settings gave them, ``valid`` tells the
-    range of whole-number inputs where the network limits it, ``facts`` what there is to say beyond
+    range of whole-number inputs where the network limits it, ``sizes`` what to try free dimensions
+    with, ``facts`` what there is to say beyond
     the executor's description, ``release`` frees what the executor does not own.
     """
 
     executor: Executor
     renamed: Mapping[str, str] = field(default_factory=dict)
     valid: Mapping[str, Below] = field(default_factory=dict)
+    sizes: tuple[int, ...] = FREE_SIZES
     notes: tuple[str, ...] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
     device_bytes: int | None = None
@@ -142,6 +145,7 @@ def open_source(source: ModelSource, samples: Samples | None) -> Opened:
         executor,
         renamed=_renamed(imported, settings),
         valid=id_ranges(imported),
+        sizes=fitting_sizes(imported.demands, FREE_SIZES),
         notes=imported.notes,
         device_bytes=imported.facts().parameter_bytes,
         release=release,

@@ -11,7 +11,7 @@ from dataclasses import replace
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from gluonserve.batching.selfcheck import FREE_SIZES, generate_rows
+from gluonserve.batching.selfcheck import generate_rows
 from gluonserve.errors import ExecutionFailed
 from gluonserve.executors.options import available_cores
 from gluonserve.repository.opening import open_source
@@ -76,7 +76,7 @@ def _is_open(settings: ModelSettings) -> bool:
 def _row_seconds(opened: Opened) -> float:
     """The shortest of several runs of one row; infinite where the engine takes no made-up one."""
     signature = opened.executor.signature
-    for free in FREE_SIZES:
+    for free in opened.sizes:
         row = generate_rows(signature, 1, valid=opened.valid, free=free)
         try:
             return _shortest(opened.executor, row)

@@ -80,6 +80,8 @@ class Build:
     """Free dimensions along which elements depend on each other; those cannot count rows."""
     rows: set[str] = field(default_factory=set)
     """Free dimensions that operators take for rows."""
+    demands: dict[tuple[Dim, Dim], None] = field(default_factory=dict)
+    """Dimensions that operators want alike where that fixes no free one."""
     parameters: dict[str, str] = field(default_factory=dict)
     """Which of the constants are stored parameters, and their names there."""
     node: Node | None = None

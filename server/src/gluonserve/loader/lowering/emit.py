@@ -181,6 +181,8 @@ class Emit:
         fact = dims.solved(one, other)
         if fact is not None:
             self._build.learned.setdefault(*fact)
+        else:
+            self._build.demands[one, other] = None
         return one if isinstance(one, int) else other if isinstance(other, int) else one
 
     def couple(self, *shape: Dim) -> None:

@@ -1,0 +1,52 @@
+"""Sizes of pictures that networks of one size take, told by their weights."""
+
+from __future__ import annotations
+
+import numpy as np
+from tests.networks import Network
+
+from gluonserve.loader.fitting import fitting_sizes
+from gluonserve.loader.importing import import_model
+from gluonserve.loader.lowering.dims import free
+
+USUAL = (16, 64, 4)
+H, W = free("h"), free("w")
+
+
+def test_what_demands_nothing_is_tried_with_the_usual_sizes() -> None:
+    assert fitting_sizes((), USUAL) == USUAL
+
+
+def test_a_usual_size_that_fits_comes_first() -> None:
+    assert fitting_sizes([((H // 32) * (W // 32), 4)], USUAL) == (64, 16, 4)
+
+
+def test_where_no_usual_size_fits_the_first_of_each_range_that_does_is_tried() -> None:
+    flattened = 8 * ((H + 7) // 8 - 6) * ((W + 7) // 8 - 6)
+
+    assert fitting_sizes([(flattened, 8)], USUAL) == (33, 49, *USUAL)
+
+
+def test_all_demands_count_and_rows_are_one() -> None:
+    demands = [(H * W * free("batch"), 36), (H // (W - 6), 1)]
+
+    assert fitting_sizes(demands, USUAL) == USUAL
+    assert fitting_sizes(demands[:1], USUAL) == (6, *USUAL)
+
+
+def test_a_flattened_picture_tells_its_size_through_the_weights() -> None:
+    net = Network()
+    conv = net.add("Convolution", net.variable("data"), net.variable("w"), net.variable("b"),
+        kernel=(5, 5), num_filter=4)  # fmt: skip
+    pooled = net.add("Pooling", conv, kernel=(2, 2), stride=(2, 2), pool_type="max")
+    flat = net.add("Flatten", pooled)
+    net.add("FullyConnected", flat, net.variable("v"), num_hidden=3, no_bias=True)
+    params = {
+        "w": np.zeros((4, 1, 5, 5), np.float32),
+        "b": np.zeros(4, np.float32),
+        "v": np.zeros((3, 4 * 12 * 12), np.float32),
+    }
+
+    network = import_model(net.to_bytes(), params)
+
+    assert fitting_sizes(network.demands, USUAL)[0] == 28
