@@ -193,6 +193,19 @@ def test_a_guessed_rank_that_does_not_fit_is_asked_for() -> None:
         import_model(symbol, {"v": np.ones((5, 12)), "w": np.ones((5, 4))})
 
 
+def test_a_guessed_rank_that_leaves_too_few_elements_for_a_reshape_is_asked_for() -> None:
+    net = Network()
+    dense = net.add("FullyConnected", net.variable("data"), net.variable("w"),
+                    num_hidden=6, no_bias=True, flatten=False)  # fmt: skip
+    net.add("Reshape", dense, shape=(0, 0, 2, -1))
+    symbol, params = net.to_bytes(), {"w": np.zeros((6, 4), np.float32)}
+
+    with pytest.raises(InvalidConfig, match=r"'data'.*12\*data_0.*set shape"):
+        import_model(symbol, params)
+    network = import_model(symbol, params, inputs={"data": InputHint(shape=(-1, -1, -1))})
+    assert network.signature.outputs[0].shape == (-1, -1, 2, 3)
+
+
 def test_a_dimension_that_an_operator_needs_is_asked_for_or_taken_from_samples() -> None:
     net = Network()
     net.add("_slice_assign_scalar", net.variable("data"), scalar=1, begin=(0, 0), end=(1, 1))

@@ -106,6 +106,7 @@ def _ratio(whole: Dim, part: Dim) -> Dim:
     exact = dims.exact_quotient(whole, part)
     if exact is not None:
         return exact
-    if part == 0 or (isinstance(whole, int) and isinstance(part, int)):
+    numbers = isinstance(whole, int) and isinstance(part, int)
+    if part == 0 or numbers or isinstance(dims.exact_quotient(part, whole), int):
         raise InvalidModel(f"{whole} elements do not divide into rows of {part}")
     return whole // part
