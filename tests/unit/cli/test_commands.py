@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -50,6 +52,14 @@ def test_every_command_exists_and_explains_itself() -> None:
 
         assert result.exit_code == 0, name
         assert "Usage:" in result.output
+
+
+def test_module_is_the_command_too() -> None:
+    told = subprocess.run(
+        [sys.executable, "-m", "gluonserve", "--help"], capture_output=True, text=True, check=True
+    )
+
+    assert told.stdout.startswith("Usage: gluonserve ")
 
 
 def test_serve_has_a_flag_for_every_setting() -> None:
