@@ -58,6 +58,17 @@ def test_moments(name: str, dtype: str, axis: object, ddof: int) -> None:
     asked(f"_npi_{name}", drawn(4, (3, 4, 5), dtype), axis=axis, ddof=ddof).check()
 
 
+@pytest.mark.parametrize("wanted", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", ["float32", "int8", "int32", "int64"])
+@pytest.mark.parametrize("name", ["var", "std"])
+def test_moments_of_a_wider_type_take_the_mean_in_the_data_type(
+    name: str, dtype: str, wanted: str
+) -> None:
+    data = np.random.default_rng(5).integers(-5, 6, (3, 4)).astype(dtype)
+
+    asked(f"_npi_{name}", data, axis=0, dtype=wanted).check()
+
+
 @pytest.mark.parametrize("shape", [(0, 3), (2, 0, 3)], ids=str)
 @pytest.mark.parametrize("name", ["_np_sum", "_np_prod", "_np_any", "_np_all", "_npi_mean"])
 def test_nothing(name: str, shape: tuple[int, ...]) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from gluonserve.errors import InvalidModel
 from gluonserve.loader.lowering import dims
 from gluonserve.loader.lowering.creation import kind_of
-from gluonserve.loader.lowering.elementwise import divide, truth
+from gluonserve.loader.lowering.elementwise import BINARY, divide, truth
 from gluonserve.loader.lowering.numpy_arithmetic import common, real_numbers
 from gluonserve.loader.lowering.reducing import (
     extreme,
@@ -147,11 +147,11 @@ def var(
 ) -> Value:
     """The mean square of what the mean leaves, ``ddof`` fewer of them; integers as integers.
 
-    MXNet squares float16 as such also where ``dtype`` is wider; here all is computed in the wider.
+    The mean, what it leaves and the squares are of the data's type, so that the mean of integers
+    has no fraction; only their sum is of a wider ``dtype``. Engines compute float16 in float32.
     """
     kind = a.dtype if dtype is None else kind_of(dtype)
-    wide = op.cast(a, common(a.dtype, kind))
-    return op.cast(_variance(op, wide, over(a, axis), ddof, keep=keepdims), kind)
+    return op.cast(_variance(op, a, kind, over(a, axis), ddof, keep=keepdims), kind)
 
 
 @OPS.lowers("_npi_std")
@@ -166,15 +166,17 @@ def std(
 ) -> Value:
     """The root of the variance."""
     kind = a.dtype if dtype is None else kind_of(dtype)
-    wide = op.cast(a, common(a.dtype, kind))
-    variance = _variance(op, wide, over(a, axis), ddof, keep=keepdims)
+    variance = _variance(op, a, kind, over(a, axis), ddof, keep=keepdims)
     return op.cast(op.Sqrt(real_numbers(op, variance)), kind)
 
 
-def _variance(op: Emit, data: Value, axes: Sequence[int], ddof: int, *, keep: bool) -> Value:
-    rest = op.Sub(data, averaged(op, data, axes, keep=True))
-    total = totalled(op, "ReduceSum", op.Mul(rest, rest), axes, keep=keep)
-    return divide(op, total, op.scalar(count_of(data, axes) - ddof, data.dtype))
+def _variance(
+    op: Emit, data: Value, kind: DType, axes: Sequence[int], ddof: int, *, keep: bool
+) -> Value:
+    rest = BINARY["sub"](op, data, averaged(op, data, axes, keep=True))
+    squares = op.cast(BINARY["mul"](op, rest, rest), common(data.dtype, kind))
+    total = totalled(op, "ReduceSum", squares, axes, keep=keep)
+    return divide(op, total, op.scalar(count_of(data, axes) - ddof, squares.dtype))
 
 
 @OPS.lowers("_npi_average")
