@@ -246,3 +246,33 @@ def test_networks_that_mxnet_quantised(mode: str, kind: str, after: bool) -> Non
     stored = {name: array.asnumpy() for name, array in {**made, **states}.items()}
 
     Network(symbol, {"data": feed}, stored).check()
+
+
+def test_branches_of_either_sign_joined_before_a_quantised_convolution() -> None:
+    """As in a U-Net, where what was rectified meets what was not."""
+    import mxnet as mx  # noqa: PLC0415 - only where it is installed
+
+    data = mx.sym.var("data")
+    stem = mx.sym.Activation(convolution("stem", data), act_type="relu")
+    below = convolution("below", mx.sym.Pooling(stem, kernel=(2, 2), stride=(2, 2)))
+    above = mx.sym.UpSampling(below, scale=2, sample_type="nearest")
+    joined = mx.sym.Concat(stem, above, dim=1)
+    plain = convolution("last", mx.sym.Activation(convolution("next", joined), act_type="relu"))
+    drawn, _ = arrays(plain)
+    feed = real(0, 2, 3, 8, 8)
+
+    symbol, made, _ = mx.contrib.quantization.quantize_model_mkldnn(
+        sym=plain, ctx=mx.cpu(), calib_mode="naive", quantized_dtype="auto", logger=None,
+        arg_params={name: mx.nd.array(array) for name, array in drawn.items()}, aux_params={},
+        calib_data=mx.io.NDArrayIter(feed, batch_size=2),
+    )  # fmt: skip
+
+    assert "_contrib_quantized_concat" in symbol.tojson()
+    Network(symbol, {"data": feed}, {name: one.asnumpy() for name, one in made.items()}).check()
+
+
+def convolution(name: str, data: mx.sym.Symbol) -> mx.sym.Symbol:
+    """Eight channels of three by three."""
+    import mxnet as mx  # noqa: PLC0415 - only where it is installed
+
+    return mx.sym.Convolution(data, name=name, kernel=(3, 3), num_filter=8, pad=(1, 1))

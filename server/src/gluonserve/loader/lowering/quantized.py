@@ -106,8 +106,12 @@ def quantized_concat(op: Emit, *data: Value, dim: int = 1) -> tuple[Value, Value
         dequantized(op, part, unit(op, part.dtype, ends[2 * at], ends[2 * at + 1]))
         for at, part in enumerate(parts)
     ]
-    joined = op.Concat(*real, axis=parts[0].axis(dim))
-    return quantized(op, joined, unit(op, kind, low, high), kind), low, high
+    axis, step = parts[0].axis(dim), unit(op, kind, low, high)
+    if signed and any(part.dtype is not kind for part in parts):
+        # OpenVINO answers otherwise where it joins uint8 with int8 and quantises both at once.
+        alike = [quantized(op, value, step, kind) for value in real]
+        return op.Concat(*alike, axis=axis), low, high
+    return quantized(op, op.Concat(*real, axis=axis), step, kind), low, high
 
 
 @OPS.lowers("_contrib_quantized_elemwise_add")
