@@ -248,13 +248,19 @@ def test_networks_that_mxnet_quantised(mode: str, kind: str, after: bool) -> Non
     Network(symbol, {"data": feed}, stored).check()
 
 
-def test_branches_of_either_sign_joined_before_a_quantised_convolution() -> None:
+@pytest.mark.parametrize("kind", ["auto", "int8"])
+@pytest.mark.parametrize("rectified", [0, 1, 2])
+def test_branches_joined_before_a_quantised_convolution(kind: str, rectified: int) -> None:
     """As in a U-Net, where what was rectified meets what was not."""
     import mxnet as mx  # noqa: PLC0415 - only where it is installed
 
     data = mx.sym.var("data")
-    stem = mx.sym.Activation(convolution("stem", data), act_type="relu")
+    stem = convolution("stem", data)
+    if rectified > 0:
+        stem = mx.sym.Activation(stem, act_type="relu")
     below = convolution("below", mx.sym.Pooling(stem, kernel=(2, 2), stride=(2, 2)))
+    if rectified > 1:
+        below = mx.sym.Activation(below, act_type="relu")
     above = mx.sym.UpSampling(below, scale=2, sample_type="nearest")
     joined = mx.sym.Concat(stem, above, dim=1)
     plain = convolution("last", mx.sym.Activation(convolution("next", joined), act_type="relu"))
@@ -262,7 +268,7 @@ def test_branches_of_either_sign_joined_before_a_quantised_convolution() -> None
     feed = real(0, 2, 3, 8, 8)
 
     symbol, made, _ = mx.contrib.quantization.quantize_model_mkldnn(
-        sym=plain, ctx=mx.cpu(), calib_mode="naive", quantized_dtype="auto", logger=None,
+        sym=plain, ctx=mx.cpu(), calib_mode="naive", quantized_dtype=kind, logger=None,
         arg_params={name: mx.nd.array(array) for name, array in drawn.items()}, aux_params={},
         calib_data=mx.io.NDArrayIter(feed, batch_size=2),
     )  # fmt: skip

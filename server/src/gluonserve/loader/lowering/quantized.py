@@ -107,8 +107,7 @@ def quantized_concat(op: Emit, *data: Value, dim: int = 1) -> tuple[Value, Value
         for at, part in enumerate(parts)
     ]
     axis, step = parts[0].axis(dim), unit(op, kind, low, high)
-    if signed and any(part.dtype is not kind for part in parts):
-        # OpenVINO answers otherwise where it joins uint8 with int8 and quantises both at once.
+    if signed:  # OpenVINO answers otherwise where a convolution reads what was quantised at once
         alike = [quantized(op, value, step, kind) for value in real]
         return op.Concat(*alike, axis=axis), low, high
     return quantized(op, op.Concat(*real, axis=axis), step, kind), low, high
