@@ -1,4 +1,4 @@
-"""Ranks of inputs that only the bodies of loops and branches tell."""
+"""Ranks of inputs that only the bodies of loops, branches and fused operators tell."""
 
 from __future__ import annotations
 
@@ -52,6 +52,24 @@ def test_places_bind_inputs_to_variables(
     graph = Graph((Variable("a"), Variable("b"), Variable("weight"), node), (Ref(3),))
 
     assert input_ranks(graph, {"weight": (4, 3, 3, 3)}) == {"a": 4, "b": 4, "weight": 4}
+
+
+@pytest.mark.parametrize("op", ["_sg_mkldnn_conv", "_contrib_quantized_conv"])
+def test_quantised_pictures_have_the_rank_of_their_convolution(op: str) -> None:
+    window = {"kernel": "(3, 3)", "num_filter": "4"}
+    inner = Graph(
+        (Variable("x"), Variable("w"), Node("Convolution", "conv", window, (Ref(0), Ref(1)))),
+        (Ref(2),),
+    )
+    fused = op == "_sg_mkldnn_conv"
+    nodes = (
+        Variable("data"),
+        Variable("weight"),
+        Node("_contrib_quantize_v2", "quantize", {"out_type": "auto"}, (Ref(0),)),
+        Node(op, "node", {} if fused else window, (Ref(2), Ref(1)), (inner,) if fused else ()),
+    )
+
+    assert input_ranks(Graph(nodes, (Ref(3),)), {"weight": (4, 3, 3, 3)})["data"] == 4
 
 
 def test_places_that_no_input_has_are_passed_over() -> None:

@@ -51,7 +51,19 @@ _TYPED_AS_FIRST = frozenset({
     "Flatten", "Reshape", "SequenceLast", "SliceChannel", "_contrib_arange_like",
     "_contrib_interleaved_matmul_selfatt_qk", "expand_dims", "mean", "squeeze", "sum", "tile",
 })  # fmt: skip
-_TYPED_APART = frozenset({"Embedding", "_contrib_SparseEmbedding", "take", "Cast", "amp_cast"})
+_TYPED_APART = frozenset(
+    {
+        "Embedding",
+        "_contrib_SparseEmbedding",
+        "take",
+        "Cast",
+        "amp_cast",
+        "_contrib_quantize",
+        "_contrib_quantize_v2",
+        "_contrib_requantize",
+        "_contrib_dequantize",
+    }
+)
 
 
 def dtypes(graph: Graph, stored: Mapping[str, DType]) -> dict[str, DType]:

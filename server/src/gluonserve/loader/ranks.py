@@ -49,6 +49,18 @@ _RANKS: Mapping[str, tuple[int, ...]] = {
     "_contrib_interleaved_matmul_selfatt_valatt": (3, 3),
 }
 """Ranks of inputs, in order."""
+_DENSE = frozenset(
+    {"FullyConnected", "_contrib_quantized_fully_connected", "_sg_mkldnn_fully_connected"}
+)
+_CONVOLUTIONS = frozenset(
+    {
+        "Convolution",
+        "Convolution_v1",
+        "Deconvolution",
+        "_contrib_quantized_conv",
+        "_sg_mkldnn_conv",
+    }
+)
 _LENGTHS = frozenset({"SequenceLast", "SequenceMask", "SequenceReverse", "_contrib_boolean_mask"})
 """Their second input has a number for each row."""
 
@@ -138,8 +150,8 @@ def _rank_edges(at: int, node: Node) -> Iterator[Edge]:
 
 
 def _rank_facts(at: int, node: Node) -> Iterator[tuple[int, int]]:
-    kernel = _dims(node, "kernel")
-    if node.op in ("Convolution", "Deconvolution", "Convolution_v1") and kernel and node.inputs:
+    kernel = _kernel(node)
+    if node.op in _CONVOLUTIONS and kernel and node.inputs:
         yield from ((at, len(kernel) + 2), (node.inputs[0].node, len(kernel) + 2))
     elif node.op in ("Pooling", "Pooling_v1") and kernel:
         yield (at, len(kernel) + 2)
@@ -163,8 +175,15 @@ def _rank_facts(at: int, node: Node) -> Iterator[tuple[int, int]]:
 
 def _weak_rank_facts(node: Node) -> Iterator[tuple[int, int]]:
     """Where nothing else tells, a dense layer gets rows of a matrix."""
-    if node.op == "FullyConnected" and node.inputs:
+    if node.op in _DENSE and node.inputs:
         yield node.inputs[0].node, 2
+
+
+def _kernel(node: Node) -> tuple[int, ...]:
+    """The sides of a window; a fused convolution's is in the graph that it holds."""
+    held = [one for graph in node.subgraphs for one in graph.nodes if isinstance(one, Node)]
+    inner = held if node.op == "_sg_mkldnn_conv" else [node]
+    return next((kernel for one in inner if (kernel := _dims(one, "kernel"))), ())
 
 
 def _dims(node: Node, name: str) -> tuple[int, ...]:
