@@ -41,6 +41,30 @@ def test_channels_come_from_the_weights_and_the_rest_stays_free() -> None:
     assert network.signature.batchable
 
 
+def _rows_to_rows(*, flatten: bool) -> tuple[bytes, dict[str, np.ndarray]]:
+    net = Network()
+    net.add(
+        "FullyConnected", net.variable("data"), net.variable("v"), num_hidden=5, no_bias=True,
+        flatten=flatten,
+    )  # fmt: skip
+    return net.to_bytes(), {"v": DENSE}
+
+
+def test_a_guessed_rank_is_told() -> None:
+    (note,) = import_model(*_rows_to_rows(flatten=False)).notes
+
+    assert note.startswith("'data' is taken for an array of rank 2; ")
+    assert "state its shape in model.toml" in note
+
+
+def test_a_rank_that_is_told_or_stated_is_no_guess() -> None:
+    stated = {"data": InputHint(shape=(-1, 7, 4))}
+
+    assert not import_model(*_rows_to_rows(flatten=True)).notes
+    assert not import_model(*_rows_to_rows(flatten=False), inputs=stated).notes
+    assert not import_model(*_conv_net()).notes
+
+
 def test_channels_are_learned_through_operators_in_between() -> None:
     net = Network()
     turned = net.add("transpose", net.variable("data"), axes=(0, 3, 1, 2))

@@ -10,11 +10,11 @@ from gluonserve.loader import axes
 from gluonserve.loader import hints as hinting
 from gluonserve.loader.lowering import dims
 from gluonserve.loader.lowering.emit import HOLE, PLAIN_ONNX
-from gluonserve.loader.ranks import input_ranks
+from gluonserve.loader.ranks import Guess, input_ranks
 from gluonserve.tensors import DType
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import numpy as np
 
@@ -119,7 +119,24 @@ def settled(
         ) from contradiction
 
 
-def _told(plan: Plan) -> set[str]:
+def guesses(
+    plan: Plan,
+    known: Mapping[str, InputFact],
+    hints: Mapping[str, InputHint],
+    samples: Mapping[str, np.ndarray],
+) -> Iterator[str]:
+    """What should be said of inputs whose rank is a guess: a dense layer may read more axes."""
+    stated = {name for name, hint in hints.items() if hint.shape is not None} | samples.keys()
+    told = _told(plan, Guess.FLATTENING) | stated
+    for name, fact in known.items():
+        if name not in told:
+            yield (
+                f"{name!r} is taken for an array of rank {len(fact.shape)}; nothing says that its "
+                "rank is no larger: if it is, state its shape in model.toml, or inputs= of load()"
+            )
+
+
+def _told(plan: Plan, guess: Guess = Guess.NONE) -> set[str]:
     """The inputs whose rank the graph tells, and does not merely suggest."""
     shapes = {name: tuple(array.shape) for name, array in plan.parameters.items()}
     declared = {
@@ -127,7 +144,7 @@ def _told(plan: Plan) -> set[str]:
         for variable in plan.graph.variables()
         if hinting.declared_shape(variable, np_shape=plan.graph.np_shape) is not None
     }
-    return input_ranks(plan.graph, shapes, guess=False).keys() | declared
+    return input_ranks(plan.graph, shapes, guess=guess).keys() | declared
 
 
 def _fits(

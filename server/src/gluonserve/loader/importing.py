@@ -176,7 +176,10 @@ def _imported(
         graph=graph,
         params=stored,
         signature=signature,
-        notes=tuple(_notes(graph, stored, parts, names)),
+        notes=(
+            *_notes(graph, stored, parts, names),
+            *facts.guesses(plan, known, hints, samples),
+        ),
         input_dims={value.name: value.shape for value in built.inputs},
         output_dims={
             spec.name: value.shape

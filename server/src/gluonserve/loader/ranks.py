@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import TYPE_CHECKING
 
 from gluonserve.loader.attributes import Dims, read_attribute
@@ -65,8 +66,18 @@ _LENGTHS = frozenset({"SequenceLast", "SequenceMask", "SequenceReverse", "_contr
 """Their second input has a number for each row."""
 
 
+class Guess(Enum):
+    """What is made of a dense layer that nothing else tells the rank of."""
+
+    NONE = 0
+    FLATTENING = 1
+    """It reads a matrix if it flattens whatever it reads."""
+    ALL = 2
+    """It reads a matrix, although one that keeps all axes but the last may read more."""
+
+
 def input_ranks(
-    graph: Graph, stored: Mapping[str, tuple[int, ...]], *, guess: bool = True
+    graph: Graph, stored: Mapping[str, tuple[int, ...]], *, guess: Guess = Guess.ALL
 ) -> dict[str, int]:
     """Ranks of variables as far as the operators that read them tell."""
     edges: list[Edge] = []
@@ -77,15 +88,18 @@ def input_ranks(
     }
     weak = list(_collect_ranks(graph, 0, edges, known))
     found = spread(known, edges)
-    if guess:
-        found = spread({at: rank for at, rank in weak if at not in found}, edges, found)
+    if guess is not Guess.NONE:
+        guessed = {
+            at: 2 for at, flattens in weak if at not in found and (flattens or guess is Guess.ALL)
+        }
+        found = spread(guessed, edges, found)
     return by_name(graph, found)
 
 
 def _collect_ranks(
     graph: Graph, base: int, edges: list[Edge], known: dict[int, int]
-) -> Iterator[tuple[int, int]]:
-    """What the nodes of a graph tell, numbered from ``base``; yields what they tell weakly.
+) -> Iterator[tuple[int, bool]]:
+    """What the nodes of a graph tell, numbered from ``base``; yields what dense layers read.
 
     Subgraphs are numbered behind all nodes of the graph, their variables tied to what feeds them.
     """
@@ -95,7 +109,8 @@ def _collect_ranks(
             continue
         edges.extend((one + base, other + base, more) for one, other, more in _rank_edges(at, node))
         known.update((where + base, rank) for where, rank in _rank_facts(at, node))
-        yield from ((where + base, rank) for where, rank in _weak_rank_facts(node))
+        if node.op in _DENSE and node.inputs:
+            yield node.inputs[0].node + base, _flattens(node)
         bases = []
         for subgraph in node.subgraphs:
             bases.append(behind)
@@ -171,12 +186,6 @@ def _rank_facts(at: int, node: Node) -> Iterator[tuple[int, int]]:
         yield (at, len(shape))
     elif node.op == "transpose" and (axes := _dims(node, "axes")):
         yield (at, len(axes))
-
-
-def _weak_rank_facts(node: Node) -> Iterator[tuple[int, int]]:
-    """Where nothing else tells, a dense layer gets rows of a matrix."""
-    if node.op in _DENSE and node.inputs:
-        yield node.inputs[0].node, 2
 
 
 def _kernel(node: Node) -> tuple[int, ...]:
