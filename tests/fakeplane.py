@@ -13,8 +13,6 @@ from gluonserve.dataplane import (
     EXTENSIONS,
     PLATFORM,
     IndexEntry,
-    InferRequest,
-    InferResponse,
     ModelConfig,
     ModelMetadata,
     ServerMetadata,
@@ -27,13 +25,14 @@ from gluonserve.errors import (
     ModelNotReady,
     ServerNotReady,
 )
+from gluonserve.inference import InferRequest, InferResponse
 from gluonserve.recording import BatchStatistics, Duration, ModelStatistics
 from gluonserve.tensors import DType, Signature, TensorSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from gluonserve.dataplane import Caller
+    from gluonserve.inference import Caller
 
 Arrays = dict[str, np.ndarray]
 

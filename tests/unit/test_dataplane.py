@@ -9,7 +9,7 @@ import pytest
 from fakemodels import FakeLoad, export
 from unit.batching.fakes import ManualLoop, row, run_manually, signature_of, until
 
-from gluonserve.dataplane import EXTENSIONS, DataPlane, InferRequest
+from gluonserve.dataplane import EXTENSIONS, DataPlane
 from gluonserve.errors import (
     DeadlineExceeded,
     ErrorKind,
@@ -21,6 +21,7 @@ from gluonserve.errors import (
     Overloaded,
     ServerNotReady,
 )
+from gluonserve.inference import InferRequest
 from gluonserve.recording import OUTCOMES, Outcome
 from gluonserve.repository.repository import Repository
 from gluonserve.tensors import DType, Signature, TensorSpec

@@ -9,8 +9,9 @@ from fakemodels import FakeLoad, export
 from prometheus_client.parser import text_string_to_metric_families
 from unit.batching.fakes import row
 
-from gluonserve.dataplane import DataPlane, InferRequest
+from gluonserve.dataplane import DataPlane
 from gluonserve.errors import InvalidRequest
+from gluonserve.inference import InferRequest
 from gluonserve.metrics import DEFINITIONS, Metrics
 from gluonserve.recording import Distribution
 from gluonserve.repository.repository import Repository

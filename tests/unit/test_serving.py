@@ -18,8 +18,8 @@ from structlog.testing import capture_logs
 from unit.batching.fakes import ManualLoop, row, run_manually, settled, until
 
 from gluonserve.config import ServerSettings
-from gluonserve.dataplane import InferRequest
 from gluonserve.errors import InvalidConfig, ServerNotReady
+from gluonserve.inference import InferRequest
 from gluonserve.serving import Server, serve
 
 

@@ -50,18 +50,10 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
-def _port(value: object) -> object:
-    """``off`` and numbers as text, as flags and variables give them."""
-    if isinstance(value, str) and value.strip().lower() != "off":
-        return int(value) if value.strip().isdigit() else value
-    return "off" if isinstance(value, str) else value
-
-
-def _count(value: object) -> object:
-    """``auto`` and numbers as text, as flags and variables give them."""
-    if isinstance(value, str):
-        return int(value) if value.strip().isdigit() else value.strip().lower()
-    return value
+def _from_text(value: object) -> object:
+    """``off``, ``auto`` and numbers as text, as flags and variables give them."""
+    text = value.strip().lower() if isinstance(value, str) else ""
+    return text if text in ("off", "auto") else int(text) if text.isdigit() else value
 
 
 def _dtype(value: object) -> object:
@@ -90,8 +82,12 @@ def _executor(value: object) -> object:
     return value
 
 
-Port = Annotated[Annotated[int, Field(ge=0, le=65535)] | Literal["off"], BeforeValidator(_port)]
-Fronts = Annotated[Annotated[int, Field(ge=0, le=64)] | Literal["auto"], BeforeValidator(_count)]
+Port = Annotated[
+    Annotated[int, Field(ge=0, le=65535)] | Literal["off"], BeforeValidator(_from_text)
+]
+Fronts = Annotated[
+    Annotated[int, Field(ge=0, le=64)] | Literal["auto"], BeforeValidator(_from_text)
+]
 DataType = Annotated[DType, BeforeValidator(_dtype)]
 Dim = Annotated[int, Field(ge=-1, le=2**31 - 1, strict=True)]
 Positive = Annotated[int, Field(ge=1, strict=True)]
@@ -121,9 +117,8 @@ class ServerSettings(Settings):
     metrics_port: Port = 8002
     """Port of `/metrics`: a number, 0 for any free one, or off."""
     front_processes: Fronts = "auto"
-    """Processes that take gRPC calls and hand them to this one, which batches and runs them. They
-    pay where requests are small and many; a lone request takes a tenth of a millisecond longer.
-    0 takes calls in this process; auto is 1 where there is more than one core, 2 from eight on."""
+    """Processes that take gRPC calls and hand them to this one, which batches and runs them: for
+    many small requests. 0 takes calls here; auto is 1 with several cores, 2 from eight on."""
     max_message_bytes: Annotated[int, Field(ge=1024, le=2**31 - 1)] = 2**31 - 1
     """Largest request taken and answer sent. The default is the most that the protocol can hold."""
     strict_readiness: bool = True
@@ -218,9 +213,8 @@ class ModelSettings(Settings):
     precision: Literal["fp32", "bf16", "fp16", "int8"] = "fp32"
     """Arithmetic of the engine. fp32 is exact; the others are faster and move the answers."""
     instances: Positive = 1
-    """Batches of the network that run at the same time, each on its share of the cores. One answers
-    a lone request soonest; as many as cores answer the most requests per second under steady
-    load, since the cores need not wait for each other nor for callers to come back."""
+    """Batches that run at the same time, each on its share of the cores. One answers a lone request
+    soonest; as many as cores answer the most requests per second under steady load."""
     threads: Positive | None = None
     """CPU threads of one instance. By default all cores, shared among the instances; a single
     instance of a network whose row takes less than 0.3 ms is served with one thread, because

@@ -12,9 +12,10 @@ import pytest
 from exported import Graph, activations
 
 from gluonserve.batching.selfcheck import Below
-from gluonserve.dataplane import DataPlane, InferRequest
+from gluonserve.dataplane import DataPlane
 from gluonserve.errors import InvalidConfig, InvalidModel
 from gluonserve.executors.options import available_cores
+from gluonserve.inference import InferRequest
 from gluonserve.loader.importing import import_model
 from gluonserve.repository.layout import find
 from gluonserve.repository.loading import load_version
@@ -48,7 +49,7 @@ class TestThreads:
         version = loaded(copied(tmp_path, "cnn", FOUR_BY_FOUR))
 
         assert version.description["threads"] == "1"
-        assert "; one thread, because a row takes 0.0" in version.description["why"]
+        assert "; one thread, because a row takes 0." in version.description["why"]
         version.close()
 
     def test_settings_come_first(self, tmp_path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gluonserve.dataplane import InferResponse
+from gluonserve.inference import InferResponse
 from gluonserve.rpc._proto import grpc_service_pb2 as pb
 from gluonserve.rpc.codec import AnswerWriter, streamed_error
 from gluonserve.tensors import DType

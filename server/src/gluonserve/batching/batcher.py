@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from structlog import get_logger
 
+from gluonserve.batching.alarm import Alarm
 from gluonserve.batching.answer import Answer, BatcherStatistics, Timing
 from gluonserve.batching.burst import Burst
 from gluonserve.batching.deadlines import Deadlines
@@ -76,15 +77,13 @@ class DynamicBatcher:
         self._executor = executor
         self._observer: BatchObserver = Unobserved() if observer is None else observer
         self._layout = RowLayout(signature)
-        slots = max(1, executor.concurrency)
-        self._queue = RequestQueue(self.policy, self._dropped, slots=slots)
+        self._free = self._ahead = max(1, executor.concurrency)
+        self._queue = RequestQueue(self.policy, self._dropped, slots=self._free)
         self._running = Deadlines()
         self._flights: set[Flight] = set()
-        self._free = self._ahead = slots
         self._pump_scheduled = False
         self._burst = Burst()
-        self._timer: asyncio.Handle | None = None
-        self._timer_when = 0.0
+        self._alarm = Alarm(self._pump)
         self._closing = False
         self._empty: asyncio.Future[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -179,7 +178,7 @@ class DynamicBatcher:
         if self._has_slot():
             self._wake()
         elif deadline is not None:
-            self._set_timer(deadline)
+            self._alarm.by(deadline)
         return pending
 
     def leave(self, pending: Pending) -> None:
@@ -219,8 +218,6 @@ class DynamicBatcher:
             self._abandon()
             self._pool.shutdown(wait=not self._flights, cancel_futures=True)
         return not self._flights
-
-    # Leaving
 
     def _dropped(self, pending: Pending, reason: DropReason) -> None:
         """Settle a request that left the queue without being taken."""
@@ -294,21 +291,7 @@ class DynamicBatcher:
             moments.append(self._queue.due(self._burst.typical_seconds + _LEAD_SECONDS))
         ahead = [moment for moment in moments if moment is not None]
         if ahead:
-            self._set_timer(min(ahead))
-
-    def _set_timer(self, when: float) -> None:
-        """Pump at ``when`` at the latest; a timer that is set already and earlier will do."""
-        if self._timer is not None:
-            if self._timer_when <= when:
-                return
-            self._timer.cancel()
-        if self._loop is not None:
-            self._timer_when = when
-            self._timer = self._loop.call_at(when, self._on_time, when)
-
-    def _on_time(self, when: float) -> None:
-        self._timer = None
-        self._pump(when)  # never before its time, even where the loop's clock is coarser
+            self._alarm.by(min(ahead))
 
     # Running batches
 
@@ -401,9 +384,7 @@ class DynamicBatcher:
 
     def _abandon(self) -> None:
         """Fail whatever a bounded close could not finish; nobody is left waiting."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._alarm.stop()
         left = self._queue.requests
         self._queue.clear()
         for flight in self._flights:

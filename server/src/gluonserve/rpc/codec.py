@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 import numpy as np
 from google.protobuf.message import DecodeError, Message
 
-from gluonserve.dataplane import InferRequest
 from gluonserve.errors import InvalidRequest
+from gluonserve.inference import InferRequest
 from gluonserve.rpc._proto.grpc_service_pb2 import (
     InferParameter,
     ModelInferRequest,
@@ -30,7 +30,7 @@ from gluonserve.rpc.wire import TAG_ID, TAG_RAW_OUTPUT, TAG_STREAMED, layout, va
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
-    from gluonserve.dataplane import InferResponse
+    from gluonserve.inference import InferResponse
 
 Ask = TypeVar("Ask", bound=Message)
 _LONG = 0x80  # lengths from here on take more than one byte

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from google.protobuf.message import Message
 
-    from gluonserve.dataplane import DataPlane, InferRequest, InferResponse
+    from gluonserve.dataplane import DataPlane
+    from gluonserve.inference import InferRequest, InferResponse
     from gluonserve.rpc.codec import Ask
 
     Plain = Callable[[bytes | bytearray], bytes]
