@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
 LONGEST_START = 90
+MAKES = {"ARGS", "MAKEFLAGS", "MAKEOVERRIDES", "MAKELEVEL", "MFLAGS"}
+"""What `make test ARGS=...` passes on, which is meant for pytest."""
 
 
 def _blocks(heading: str) -> list[tuple[str, str]]:
@@ -31,7 +34,8 @@ OWN_NETWORK = _blocks("Your own network")
 @pytest.fixture(scope="module")
 def ports() -> Iterator[dict[str, str]]:
     """A server of the sample models, started by what ``make serve`` runs."""
-    dry = subprocess.check_output(["make", "-n", "serve"], cwd=ROOT, text=True)
+    ours = {name: value for name, value in os.environ.items() if name not in MAKES}
+    dry = subprocess.check_output(["make", "-n", "serve"], cwd=ROOT, text=True, env=ours)
     (serve,) = [line for line in dry.splitlines() if "gluonserve serve" in line]
     command = [*serve.split(), "--host", "127.0.0.1"]
     for port in ("http", "grpc", "metrics"):
