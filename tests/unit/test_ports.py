@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gluonserve.errors import InvalidConfig
-from gluonserve.ports import check_ports
+from gluonserve.ports import bound, check_ports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,3 +62,25 @@ def test_wrong_host_is_told_once(host, told) -> None:
 
     assert text.startswith(told)
     assert text.count("host:") == 1
+
+
+def test_connections_of_an_earlier_server_do_not_keep_a_shared_port() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as earlier:
+        port = earlier.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            accepted, _ = earlier.accept()
+            accepted.close()  # first, so that its end of the connection lingers
+            assert client.recv(1) == b""
+
+    for held in bound("127.0.0.1", port, shared=True):
+        held.close()
+
+
+def test_shared_port_is_bound_again_by_who_shares_it_and_by_nobody_else() -> None:
+    (held,) = bound("127.0.0.1", 0, shared=True)
+    port = held.getsockname()[1]
+    with held:
+        (again,) = bound("127.0.0.1", port, shared=True)
+        again.close()
+        with pytest.raises(OSError, match="in use"):
+            bound("127.0.0.1", port)

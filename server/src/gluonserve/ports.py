@@ -1,4 +1,4 @@
-"""Whether ports can be listened on, told before anything listens: which not, why, what to do."""
+"""Whether ports can be had, told before anything listens: which not, why, what to do."""
 
 from __future__ import annotations
 
@@ -36,34 +36,76 @@ def _doubles(ports: Mapping[str, int]) -> Iterator[str]:
 def _refusals(host: str, ports: Mapping[str, int]) -> Iterator[str]:
     for name, port in ports.items():
         try:
-            _bind(host, port)
+            for held in bound(host, port):
+                held.close()
         except socket.gaierror as error:  # noqa: PERF203 - every mistake at once
             yield f"host: {host!r} is no address or known name: {error.strerror}"
         except OSError as error:
             yield _refusal(name, host, port, error)
 
 
-def _bind(host: str, port: int) -> None:
-    """Bind every address of the host but those of a family that this machine has not."""
+def bound(host: str, port: int, *, shared: bool = False) -> list[socket.socket]:
+    """Sockets that hold the port and do not listen, one for each address of the host.
+
+    Families that this machine has not are left out. Where any port would do, it is the same for
+    every address. ``shared`` ports may be bound again by processes of this user that share them
+    too; connections of an earlier server that are still ending are in nobody's way.
+
+    Raises:
+        socket.gaierror: the host is no address or known name.
+        OSError: an address cannot be bound.
+    """
+    take = _shared if shared else _alone
+    held: list[socket.socket] = []
     lacking: OSError | None = None
-    bound = 0
     kind = socket.SOCK_STREAM
-    for family, _, protocol, _, address in socket.getaddrinfo(
+    for family, _, _, _, address in socket.getaddrinfo(
         host, port, type=kind, flags=socket.AI_PASSIVE
     ):
+        wanted = held[0].getsockname()[1] if held else port
         try:
-            with socket.socket(family, kind, protocol) as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                if family == socket.AF_INET6:
-                    probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-                probe.bind(address)
-                bound += 1
-        except OSError as error:  # noqa: PERF203 - a handful of addresses
+            held.append(take(family, (address[0], wanted, *address[2:])))
+        except OSError as error:
             if error.errno not in _LACKING:
+                for one in held:
+                    one.close()
                 raise
             lacking = error
-    if lacking is not None and not bound:
+    if lacking is not None and not held:
         raise lacking
+    return held
+
+
+def _shared(family: int, address: tuple[object, ...]) -> socket.socket:
+    """Bound so that only those who share it may bind it again.
+
+    Only where connections of an earlier server are still ending it takes less: until somebody
+    listens, whoever reuses addresses could come in between.
+    """
+    try:
+        return _one_bound(family, address, socket.SO_REUSEPORT)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        return _one_bound(family, address, socket.SO_REUSEPORT, socket.SO_REUSEADDR)
+
+
+def _alone(family: int, address: tuple[object, ...]) -> socket.socket:
+    return _one_bound(family, address, socket.SO_REUSEADDR)
+
+
+def _one_bound(family: int, address: tuple[object, ...], *options: int) -> socket.socket:
+    one = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        for option in options:
+            one.setsockopt(socket.SOL_SOCKET, option, 1)
+        if family == socket.AF_INET6:
+            one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        one.bind(address)
+    except OSError:
+        one.close()
+        raise
+    return one
 
 
 def _refusal(name: str, host: str, port: int, error: OSError) -> str:

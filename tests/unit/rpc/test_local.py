@@ -11,6 +11,7 @@ from fakemodels import FakeLoad, export
 
 from gluonserve.dataplane import DataPlane
 from gluonserve.errors import ModelNotFound
+from gluonserve.recording import Outcome
 from gluonserve.repository.repository import Repository
 from gluonserve.rpc._proto import grpc_service_pb2 as pb
 from gluonserve.rpc.local import LocalCalls
@@ -26,11 +27,16 @@ def request(model: str) -> bytes:
 
 
 @pytest.fixture
-async def calls(tmp_path):
+async def repository(tmp_path):
     repository = Repository(export(tmp_path / "net"), model_name="net", load=FakeLoad())
     await repository.load_all()
-    yield LocalCalls(DataPlane(repository))
+    yield repository
     await repository.close(0)
+
+
+@pytest.fixture
+async def calls(repository: Repository) -> LocalCalls:
+    return LocalCalls(DataPlane(repository))
 
 
 @pytest.mark.parametrize("mode", list(Mode), ids=lambda mode: mode.name)
@@ -50,14 +56,16 @@ async def test_answered_requests_need_no_collector_of_cycles(calls: LocalCalls, 
     assert garbage < 100
 
 
-async def test_cancelled_call_is_told_to_the_data_plane(calls: LocalCalls) -> None:
+async def test_cancelled_call_is_told_to_the_data_plane(
+    calls: LocalCalls, repository: Repository
+) -> None:
     call = calls.infer(request("net"), 0, None, Mode.UNARY)
 
     call.cancel()
 
     with pytest.raises(asyncio.CancelledError):
         await call
-    assert call.running.done()
+    assert repository.get("net").recorder.refused[Outcome.CANCELLED] == 1
 
 
 async def test_mistakes_are_raised_or_told_in_the_answer(calls: LocalCalls) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import socket
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 from structlog import get_logger
 
 from gluonserve.errors import GluonserveError, InvalidConfig, ServerNotReady
+from gluonserve.ports import bound
 from gluonserve.rpc.frames import FrameWire, Kind
 from gluonserve.rpc.local import LocalCalls
 from gluonserve.rpc.options import FrontOptions
@@ -62,15 +64,18 @@ class Fronts:
         Raises:
             InvalidConfig: the address cannot be bound.
         """
-        self._held = _held(host, port)
-        bound: int = self._held[0].getsockname()[1]
-        self._options = replace(self._options, host=host, port=bound)
+        try:
+            self._held = bound(host, port, shared=True)
+        except OSError as error:
+            raise InvalidConfig(f"gRPC: cannot listen on {host}:{port}: {error}") from error
+        ours: int = self._held[0].getsockname()[1]
+        self._options = replace(self._options, host=host, port=ours)
         try:
             await asyncio.gather(*(self._launch() for _ in range(self._count)))
         except BaseException:
             await self.stop(0)
             raise
-        return bound
+        return ours
 
     def refresh_health(self) -> None:
         """Tell health watchers; call it whenever readiness of server or models may have changed."""
@@ -85,6 +90,7 @@ class Fronts:
         self._stopping = True
         for task in self._replacing:
             task.cancel()
+        await asyncio.gather(*self._replacing, return_exceptions=True)
         await asyncio.gather(*(front.stop(grace) for front in self._fronts))
         for held in self._held:
             held.close()
@@ -214,7 +220,7 @@ class _Front:
 
     def _infer(self, frame: Frame) -> None:
         _, mode, ident, left, arrived_ns, data = frame
-        deadline = None if left != left else self._loop.time() + left  # noqa: PLR0124 - NaN
+        deadline = None if math.isnan(left) else self._loop.time() + left
         reply = self.running[ident] = _Reply(self, ident)
         reply.inference = self._calls.begin(data, arrived_ns, deadline, _MODES[mode], reply)
 
@@ -270,37 +276,3 @@ class _Reply:
 def _kill(process: asyncio.subprocess.Process) -> None:
     with contextlib.suppress(ProcessLookupError):
         process.kill()
-
-
-def _held(host: str, port: int) -> list[socket.socket]:
-    """Sockets that keep the port for the fronts and listen to nobody, one for each address.
-
-    Raises:
-        InvalidConfig: the address cannot be bound.
-    """
-    held: list[socket.socket] = []
-    addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    refusal: OSError | None = None
-    for family, _, _, _, address in addresses:
-        # where any port would do, the same one for every address
-        wanted = held[0].getsockname()[1] if held else port
-        try:
-            held.append(_bound(family, (address[0], wanted, *address[2:])))
-        except OSError as error:
-            refusal = error
-    if not held:
-        raise InvalidConfig(f"gRPC: cannot listen on {host}:{port}: {refusal}") from refusal
-    return held
-
-
-def _bound(family: int, address: tuple[object, ...]) -> socket.socket:
-    held = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        if family == socket.AF_INET6:
-            held.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        held.bind(address)
-    except OSError:
-        held.close()
-        raise
-    return held

@@ -12,7 +12,7 @@ from gluonserve.errors import GluonserveError, UnsupportedFeature
 from gluonserve.rpc import describe
 from gluonserve.rpc._proto import grpc_service_pb2 as pb
 from gluonserve.rpc.codec import AnswerWriter, RequestReader, identity, parsed, streamed_error
-from gluonserve.rpc.service import HEALTH_CHECK, SERVICE, STREAM, Mode
+from gluonserve.rpc.service import HEALTH_CHECK, SERVICE, STREAM, AnswerFuture, Mode
 from gluonserve.rpc.status import status_of
 
 if TYPE_CHECKING:
@@ -88,8 +88,8 @@ class LocalCalls:
         self, data: bytes, arrived_ns: int, deadline: float | None, mode: Mode
     ) -> asyncio.Future[bytes]:
         """Answer a ModelInferRequest."""
-        reply = _Cancelling(loop=self._loop)
-        reply.running = self.begin(data, arrived_ns, deadline, mode, reply)
+        reply = AnswerFuture(loop=self._loop)
+        reply.give_up = self.begin(data, arrived_ns, deadline, mode, reply).cancel
         return reply
 
     def begin(
@@ -182,19 +182,6 @@ class _Nothing:
 
 
 _NOTHING = _Nothing()
-
-
-class _Cancelling(asyncio.Future[bytes]):
-    """A future whose cancelling gives up what runs for it."""
-
-    running: Running = _NOTHING
-
-    def cancel(self, msg: object | None = None) -> bool:
-        """Give up."""
-        if not super().cancel(msg):
-            return False
-        self.running.cancel()
-        return True
 
 
 class _Call:

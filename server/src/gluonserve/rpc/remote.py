@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from functools import partial
 from typing import TYPE_CHECKING
 
 from gluonserve.errors import ServerNotReady
 from gluonserve.rpc.frames import NO_LIMIT, Kind
-from gluonserve.rpc.service import HEALTH_CHECK, PLAIN
+from gluonserve.rpc.service import HEALTH_CHECK, PLAIN, AnswerFuture
 from gluonserve.rpc.status import ToldStatus
 
 if TYPE_CHECKING:
@@ -18,26 +19,12 @@ if TYPE_CHECKING:
 PLAIN_CODES = {rpc: code for code, rpc in enumerate((*PLAIN, HEALTH_CHECK))}
 
 
-class _Reply(asyncio.Future[bytes]):
-    """What a call comes to; cancelling it tells the server process that nobody waits."""
-
-    calls: RemoteCalls
-    ident: int
-
-    def cancel(self, msg: object | None = None) -> bool:
-        """Give up the call."""
-        if not super().cancel(msg):
-            return False
-        self.calls.leave(self.ident)
-        return True
-
-
 class RemoteCalls:
     """``rpc.service.Calls`` over ``wire``; its owner passes on the answers that arrive."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._replies: dict[int, _Reply] = {}
+        self._replies: dict[int, AnswerFuture] = {}
         self._idents = itertools.count(1)
         self.wire: FrameWire
 
@@ -77,8 +64,8 @@ class RemoteCalls:
         self, kind: Kind, data: bytes, code: int, left: float = NO_LIMIT, arrived_ns: int = 0
     ) -> asyncio.Future[bytes]:
         ident = next(self._idents)
-        reply = _Reply(loop=self._loop)
-        reply.calls, reply.ident = self, ident
+        reply = AnswerFuture(loop=self._loop)
+        reply.give_up = partial(self.leave, ident)
         self._replies[ident] = reply
         self.wire.send(kind, ident, data, code=code, left=left, arrived_ns=arrived_ns)
         return reply

@@ -85,6 +85,19 @@ class Calls(Protocol):
         ...
 
 
+class AnswerFuture(asyncio.Future[bytes]):
+    """What a call comes to; who cancels it also calls ``give_up``."""
+
+    give_up: Callable[[], object]
+
+    def cancel(self, msg: object | None = None) -> bool:
+        """Nobody waits any more."""
+        if not super().cancel(msg):
+            return False
+        self.give_up()
+        return True
+
+
 class InferenceService:
     """``inference.GRPCInferenceService``; handlers take and give serialised messages."""
 
