@@ -212,10 +212,10 @@ class ModelSettings(Settings):
     """Where it runs: cpu, or cuda:N."""
     precision: Literal["fp32", "bf16", "fp16", "int8"] = "fp32"
     """Arithmetic of the engine. fp32 is exact; the others are faster and move the answers."""
-    instances: Positive = 1
+    instances: Annotated[int, Field(ge=1, le=1024, strict=True)] = 1
     """Batches that run at the same time, each on its share of the cores. One answers a lone request
     soonest; as many as cores answer the most requests per second under steady load."""
-    threads: Positive | None = None
+    threads: Annotated[int, Field(ge=1, le=1024, strict=True)] | None = None
     """CPU threads of one instance. By default all cores, shared among the instances; a single
     instance of a network whose row takes less than 0.3 ms is served with one thread, because
     the other cores are worth more to the server's front."""

@@ -188,13 +188,13 @@ def _both(
         feeds = prepared(opened.executor, samples)
         return run(reference.executor, feeds), run(opened.executor, feeds), feeds
     for free in opened.sizes:
-        feeds = generate_rows(opened.executor.signature, _ROWS, valid=opened.valid, free=free)
         try:
+            feeds = generate_rows(opened.executor.signature, _ROWS, valid=opened.valid, free=free)
             return run(reference.executor, feeds), run(opened.executor, feeds), feeds
         except ExecutionFailed as error:
             failure = error
     raise GluonserveError(
-        f"no generated inputs fit the model; record some in samples.npz: {failure.__cause__}"
+        f"no generated inputs fit the model; record some in samples.npz: {failure.__cause__ or failure}"
     ) from failure
 
 

@@ -157,6 +157,25 @@ class TestVersions:
 
         assert [(one.version, type(one)) for one in found] == [(1, ModelSource), (2, Unusable)]
 
+    def test_latest_without_its_parameters_leaves_the_complete_one(self, tmp_path) -> None:
+        export(tmp_path / "net" / "1")
+        (export(tmp_path / "net" / "2") / "model-0000.params").unlink()
+
+        served, half = find(tmp_path)
+
+        assert isinstance(served, ModelSource)
+        assert isinstance(half, Unusable)
+        assert (served.version, half.version) == (1, 2)
+        assert half.reason.endswith(
+            "holds no *.params, and version 1 has some; is it still being copied?"
+        )
+
+    def test_network_without_parameters_has_none_in_any_version(self, tmp_path) -> None:
+        for number in "12":
+            (export(tmp_path / "net" / number) / "model-0000.params").unlink()
+
+        assert served(tmp_path) == [("net", 2)]
+
     def test_versions_beside_an_export_are_refused(self, tmp_path) -> None:
         export(tmp_path / "net" / "1")
         export(tmp_path / "net")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from fakemodels import export
-from unit.batching.fakes import FakeExecutor
+from unit.batching.fakes import FakeExecutor, signature_of
 
 from gluonserve.batching.selfcheck import Below
 from gluonserve.errors import AnswersDiffer, ExecutionFailed, InvalidModel, ServerNotReady
@@ -247,6 +247,16 @@ class TestWarmUp:
         loaded = load(tmp_path, StrictExecutor(fails_on=lambda inputs: True))
 
         assert any("not warmed up" in note for note in loaded.notes)
+
+    def test_rows_too_large_to_generate_are_told_not_tried(self, tmp_path) -> None:
+        vast = TensorSpec("data", DType.FP32, (-1, 2**31 - 1))
+        executor = StrictExecutor(signature=signature_of(inputs=(vast,)))
+
+        check, warmup = load(tmp_path, executor).notes
+
+        assert "could not be checked: input 'data' of shape [5, 2147483647] takes 40 GiB" in check
+        assert warmup.startswith("not warmed up")
+        assert executor.batches == []
 
     def test_generated_ids_stay_in_range(self, tmp_path) -> None:
         executor = StrictExecutor(fails_on=lambda inputs: bool((inputs["data"] >= 5).any()))

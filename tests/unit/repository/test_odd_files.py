@@ -172,11 +172,11 @@ class TestNames:
 
         assert version.reason.encode() == b"bad\\udcff-symbol.json is broken"
 
-    @pytest.mark.parametrize("number", ["0", "01"])
-    def test_numbers_that_are_no_versions_are_told(self, tmp_path, number) -> None:
-        export(tmp_path / "net" / number)
+    @pytest.mark.parametrize("name", ["0", "01", "v1", "latest"])
+    def test_folders_of_exports_that_are_no_versions_are_told(self, tmp_path, name) -> None:
+        export(tmp_path / "net" / name)
 
-        assert f"({number}: no version" in reasons(tmp_path)["net"]
+        assert f"({name}: no version" in reasons(tmp_path)["net"]
 
 
 def test_mistakes_of_model_and_version_are_told_together(tmp_path) -> None:

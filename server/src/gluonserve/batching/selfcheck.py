@@ -6,13 +6,14 @@ a reduction over everything or a reshape that folds the batch keeps every shape 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gluonserve.batching.tensors import RowLayout, take_rows
-from gluonserve.errors import InvalidRequest
+from gluonserve.errors import ExecutionFailed, InvalidRequest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,6 +27,8 @@ FREE_SIZES = (16, 64, 224, 4)
 _ROWS = 5
 _MOST_ROWS = 8
 _TINY = 1e-6
+_MOST_BYTES = 2**31
+"""The most that is generated: no request can carry more, and a stated shape may be a mistake."""
 
 Tensors = dict[str, np.ndarray]
 
@@ -72,7 +75,10 @@ def check_batching(
             return batching_is_safe(executor, few, tolerance=tolerance)
     verdict = Verdict(safe=False, checked=False, why="could not be checked: no inputs can be made")
     for free in sizes if _has_free_dims(signature) else sizes[:1]:
-        rows = generate_rows(signature, valid=valid, free=free)
+        try:
+            rows = generate_rows(signature, valid=valid, free=free)
+        except ExecutionFailed as error:
+            return Verdict(safe=False, checked=False, why=f"could not be checked: {error}")
         verdict = batching_is_safe(executor, rows, tolerance=tolerance)
         if verdict.checked:
             break
@@ -124,21 +130,36 @@ def generate_rows(
     A range in ``valid`` holds for float inputs too, whose values may be token ids. Bytes without a
     range are pixels; other integers without one are 0 or 1. Rows differ in scale as well, so that a
     mean or a maximum over the batch shows.
+
+    Raises:
+        ExecutionFailed: an input would take more than 2 GiB.
     """
     random = np.random.default_rng(seed)
     ranges = valid or {}
+    shapes = {spec.name: _filled(spec, count, free) for spec in signature.inputs}
+    for spec in signature.inputs:
+        size = math.prod(shapes[spec.name]) * spec.dtype.numpy.itemsize
+        if size > _MOST_BYTES:
+            raise ExecutionFailed(
+                f"input {spec.name!r} of shape {shapes[spec.name]} takes {size / 2**30:.3g} GiB; "
+                "at most 2 GiB are generated"
+            )
     return {
-        spec.name: _values(random, spec, count, free, ranges.get(spec.name))
+        spec.name: _values(random, spec, shapes[spec.name], ranges.get(spec.name))
         for spec in signature.inputs
     }
 
 
-def _values(
-    random: np.random.Generator, spec: TensorSpec, count: int, free: int, valid: Below | None
-) -> np.ndarray:
+def _filled(spec: TensorSpec, count: int, free: int) -> list[int]:
     shape = [free if size < 0 else size for size in spec.shape]
     if spec.batch_axis is not None:
         shape[spec.batch_axis] = count
+    return shape
+
+
+def _values(
+    random: np.random.Generator, spec: TensorSpec, shape: list[int], valid: Below | None
+) -> np.ndarray:
     dtype = spec.dtype.numpy
     if valid is not None:
         return random.integers(valid.least, max(valid.limit, valid.least + 1), shape).astype(dtype)
@@ -146,6 +167,7 @@ def _values(
         return random.integers(0, 256 if dtype == np.uint8 else 2, shape).astype(dtype)
     values = random.standard_normal(shape)
     if spec.batch_axis is not None:
+        count = shape[spec.batch_axis]
         scales = [count if axis == spec.batch_axis else 1 for axis in range(len(shape))]
         values *= np.linspace(0.5, 2.0, count).reshape(scales)
     return values.astype(dtype)

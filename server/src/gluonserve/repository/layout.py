@@ -16,7 +16,7 @@ from gluonserve.config import MODEL_FILE, ModelSettings, read_model_settings
 from gluonserve.errors import InvalidConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 SYMBOL = "-symbol.json"
@@ -170,7 +170,28 @@ def _versions(place: _Place) -> list[ModelSource | Unusable]:
         number: _version(place.name, number, folder, files, flat=False)
         for number, folder in sorted(numbered.items())
     }
-    return _selected(place.name, found, settings)
+    return _selected(place.name, _without_half_copied(found), settings)
+
+
+def _without_half_copied(
+    found: Mapping[int, ModelSource | Unusable],
+) -> dict[int, ModelSource | Unusable]:
+    """A version without parameters is not whole where another version has some.
+
+    A network may have none, and then no version has.
+    """
+    sources = [one for one in found.values() if isinstance(one, ModelSource)]
+    whole = [one.version for one in sources if one.params is not None]
+    lacking = {one.version: one for one in sources if one.params is None} if whole else {}
+    halves = {
+        number: Unusable(
+            *(one.name, number),
+            f"{one.folder} holds no *.params, and version {whole[-1]} has some; "
+            "is it still being copied?",
+        )
+        for number, one in lacking.items()
+    }
+    return {**found, **halves}
 
 
 def _mistakes(files: Iterable[Path]) -> Iterator[str]:
@@ -339,6 +360,9 @@ def _numbered(path: Path) -> Iterator[tuple[int, Path]]:
 
 
 def _misnumbered(path: Path) -> list[str]:
-    """Folders with exports whose names are numbers, but no versions."""
-    folders = [folder for folder in _folders(path) if folder.name.isdecimal()]
-    return [one.name for one in folders if not _VERSION.fullmatch(one.name) and _prefixes(one)]
+    """Folders with exports whose names are no versions, as ``01``, ``v1`` and ``latest``."""
+    return [
+        one.name
+        for one in _folders(path)
+        if not _VERSION.fullmatch(one.name) and _prefixes(one)
+    ]

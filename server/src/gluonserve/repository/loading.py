@@ -20,7 +20,7 @@ from gluonserve.repository.threads import open_for_serving
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     import numpy as np
 
@@ -211,29 +211,24 @@ def _warmed(
     for size in sorted(wanted) if batches else [1]:
         if rows is not None:
             run(executor, _tiled(executor.signature, rows, size))
-        elif (failure := _failure(executor, _made_up(opened, size))) is not None:
+        elif (failure := _failure(opened, size)) is not None:
             told = (str(failure).splitlines() or [""])[0]
             return [f"not warmed up: the engine fails on generated inputs: {told}"]
     return []
 
 
-def _failure(executor: Executor, attempts: Iterator[dict[str, np.ndarray]]) -> BaseException | None:
-    """The last attempt's error; None as soon as one goes well."""
+def _failure(opened: Opened, size: int) -> BaseException | None:
+    """The last error on made-up rows of the sizes to try; None as soon as one goes well."""
+    executor = opened.executor
     failure: BaseException | None = None
-    for feeds in attempts:
+    for free in opened.sizes:
         try:
-            run(executor, feeds)
+            run(executor, generate_rows(executor.signature, size, valid=opened.valid, free=free))
         except ExecutionFailed as error:  # noqa: PERF203 - a handful of attempts
             failure = error.__cause__ or error
         else:
             return None
     return failure
-
-
-def _made_up(opened: Opened, size: int) -> Iterator[dict[str, np.ndarray]]:
-    signature = opened.executor.signature
-    for free in opened.sizes:
-        yield generate_rows(signature, size, valid=opened.valid, free=free)
 
 
 def _tiled(

@@ -77,8 +77,8 @@ def _row_seconds(opened: Opened) -> float:
     """The shortest of several runs of one row; infinite where the engine takes no made-up one."""
     signature = opened.executor.signature
     for free in opened.sizes:
-        row = generate_rows(signature, 1, valid=opened.valid, free=free)
         try:
+            row = generate_rows(signature, 1, valid=opened.valid, free=free)
             return _shortest(opened.executor, row)
         except ExecutionFailed:  # of another size, perhaps; warm-up tells if it is none
             continue
