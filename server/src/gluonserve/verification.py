@@ -191,10 +191,11 @@ def _both(
         try:
             feeds = generate_rows(opened.executor.signature, _ROWS, valid=opened.valid, free=free)
             return run(reference.executor, feeds), run(opened.executor, feeds), feeds
-        except ExecutionFailed as error:
+        except ExecutionFailed as error:  # noqa: PERF203 - a handful of attempts
             failure = error
     raise GluonserveError(
-        f"no generated inputs fit the model; record some in samples.npz: {failure.__cause__ or failure}"
+        "no generated inputs fit the model; record some in samples.npz: "
+        f"{failure.__cause__ or failure}"
     ) from failure
 
 

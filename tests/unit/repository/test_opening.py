@@ -13,7 +13,7 @@ from exported import Graph, activations
 
 from gluonserve.batching.selfcheck import Below
 from gluonserve.dataplane import DataPlane
-from gluonserve.errors import InvalidConfig, InvalidModel
+from gluonserve.errors import InvalidConfig, InvalidModel, UnsupportedModel
 from gluonserve.executors.options import available_cores
 from gluonserve.inference import InferRequest
 from gluonserve.loader.importing import import_model
@@ -93,6 +93,12 @@ class TestSettingsReachTheNetwork:
         assert version.description["executor"] == "onnxruntime"
         assert version.description["threads"] == "1"
         version.close()
+
+    def test_type_that_no_engine_takes_is_named_with_its_setting(self, tmp_path) -> None:
+        copied(tmp_path, "cnn", FOUR_BY_FOUR + "datatype = 'INT32'\n")
+
+        with pytest.raises(UnsupportedModel, match=r"model\.toml states INT32 for 'data'.*accept"):
+            loaded(tmp_path)
 
     def test_contradiction_is_refused(self, tmp_path) -> None:
         with pytest.raises(InvalidConfig, match="data"):

@@ -362,7 +362,5 @@ def _numbered(path: Path) -> Iterator[tuple[int, Path]]:
 def _misnumbered(path: Path) -> list[str]:
     """Folders with exports whose names are no versions, as ``01``, ``v1`` and ``latest``."""
     return [
-        one.name
-        for one in _folders(path)
-        if not _VERSION.fullmatch(one.name) and _prefixes(one)
+        one.name for one in _folders(path) if not _VERSION.fullmatch(one.name) and _prefixes(one)
     ]

@@ -138,6 +138,9 @@ def open_source(source: ModelSource, samples: Samples | None) -> Opened:
     )
     try:
         executor = _restated(choose(imported, settings.executor, options), settings)
+    except UnsupportedModel as error:
+        release()
+        raise UnsupportedModel(f"{error}{_stated_types(settings)}") from error
     except BaseException:
         release()
         raise
@@ -149,6 +152,19 @@ def open_source(source: ModelSource, samples: Samples | None) -> Opened:
         notes=imported.notes,
         device_bytes=imported.facts().parameter_bytes,
         release=release,
+    )
+
+
+def _stated_types(settings: ModelSettings) -> str:
+    """A word on data types that settings state, for they are the first suspect of a refusal."""
+    types = ", ".join(
+        f"{one.datatype.value} for {one.name!r}" for one in settings.inputs if one.datatype
+    )
+    if not types:
+        return ""
+    return (
+        f"\nmodel.toml states {types}: datatype is what the network computes with; "
+        "what clients may send besides goes into accept"
     )
 
 

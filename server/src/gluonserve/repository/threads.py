@@ -80,7 +80,7 @@ def _row_seconds(opened: Opened) -> float:
         try:
             row = generate_rows(signature, 1, valid=opened.valid, free=free)
             return _shortest(opened.executor, row)
-        except ExecutionFailed:  # of another size, perhaps; warm-up tells if it is none
+        except ExecutionFailed:  # noqa: PERF203 - of another size, perhaps; warm-up tells
             continue
     return math.inf
 

@@ -270,7 +270,7 @@ class _Reply:
     def set_exception(self, error: BaseException, /) -> None:
         """What went wrong."""
         del self._front.running[self._ident]
-        self._front.failed(self._ident, error, "inference")
+        self._front.failed(self._ident, error, "ModelInfer")  # a stream is told in its answers
 
 
 def _kill(process: asyncio.subprocess.Process) -> None:
