@@ -188,6 +188,8 @@ def slice_assign_scalar(
 
 def _parts(data: Value, begin: OptDims, end: OptDims, step: OptDims) -> list[slice]:
     """A slice for every axis."""
+    if len(begin) > data.rank:
+        raise InvalidModel(f"begin has {len(begin)} numbers for the {data.rank} axes of its input")
     parts = [slice(*part) for part in itertools.zip_longest(begin, end, step)]
     return parts + [slice(None)] * (data.rank - len(parts))
 
