@@ -73,6 +73,7 @@ class TensorSpec:
     is the same for all rows of a batch, such an output is shared by all callers of a batch.
     ``optional`` inputs (begin states) are zeros when a request leaves them out. ``accept`` lists
     further data types that requests may use for this input, converted exactly or refused.
+    ``guessed`` says that nothing tells its rank, and requests may show that it is another.
     """
 
     name: str
@@ -81,6 +82,7 @@ class TensorSpec:
     batch_axis: int | None = 0
     optional: bool = False
     accept: tuple[DType, ...] = ()
+    guessed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from gluonserve.tensors import Signature, TensorSpec
 
 
+_GUESSED = (
+    "; nothing in the network tells the rank of this input, so it is a guess: "
+    "state its shape in model.toml, or inputs= of load()"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class _Rule:
     """What the hot path compares of one input: plain values, no enum members."""
@@ -89,9 +95,10 @@ class InputCheck:
     def _check_shape(self, rule: _Rule, shape: tuple[int, ...]) -> None:
         fits = len(shape) == rule.rank and all(shape[axis] == size for axis, size in rule.fixed)
         if not fits:
+            doubt = _GUESSED if rule.spec.guessed and len(shape) != rule.rank else ""
             raise InvalidRequest(
                 f"unexpected shape for input {rule.spec.name!r}{self._place}: "
-                f"expected {list(rule.spec.shape)}, got {list(shape)}"
+                f"expected {list(rule.spec.shape)}, got {list(shape)}{doubt}"
             )
 
     def _check_names(self, inputs: Mapping[str, np.ndarray]) -> None:

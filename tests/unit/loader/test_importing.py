@@ -196,40 +196,6 @@ def test_missing_parameters_are_listed() -> None:
         import_model(net.to_bytes(), {})
 
 
-def test_an_input_of_unknown_rank_is_asked_for_by_name() -> None:
-    net = Network()
-    net.add("relu", net.variable("pixels"))
-
-    with pytest.raises(InvalidConfig, match="'pixels' is not known: set shape"):
-        import_model(net.to_bytes())
-
-
-def test_a_guessed_rank_that_does_not_fit_is_asked_for() -> None:
-    """A dense layer that flattens is taken to get rows; its weights are the product of more."""
-    net = Network()
-    data = net.variable("data")
-    net.add("FullyConnected", data, net.variable("v"), num_hidden=5, no_bias=True)
-    flat = net.add("FullyConnected", data, net.variable("w"), num_hidden=5, no_bias=True,
-                   flatten=False)  # fmt: skip
-    symbol = net.to_bytes([2, 0, 0], flat)
-
-    with pytest.raises(InvalidConfig, match="'data' was taken to be rows"):
-        import_model(symbol, {"v": np.ones((5, 12)), "w": np.ones((5, 4))})
-
-
-def test_a_guessed_rank_that_leaves_too_few_elements_for_a_reshape_is_asked_for() -> None:
-    net = Network()
-    dense = net.add("FullyConnected", net.variable("data"), net.variable("w"),
-                    num_hidden=6, no_bias=True, flatten=False)  # fmt: skip
-    net.add("Reshape", dense, shape=(0, 0, 2, -1))
-    symbol, params = net.to_bytes(), {"w": np.zeros((6, 4), np.float32)}
-
-    with pytest.raises(InvalidConfig, match=r"'data'.*12\*data_0.*set shape"):
-        import_model(symbol, params)
-    network = import_model(symbol, params, inputs={"data": InputHint(shape=(-1, -1, -1))})
-    assert network.signature.outputs[0].shape == (-1, -1, 2, 3)
-
-
 def test_a_dimension_that_an_operator_needs_is_asked_for_or_taken_from_samples() -> None:
     net = Network()
     net.add("_slice_assign_scalar", net.variable("data"), scalar=1, begin=(0, 0), end=(1, 1))
@@ -322,9 +288,11 @@ def test_settings_of_a_parameter_are_refused() -> None:
         import_model(net.to_bytes(), {"shift": np.zeros(3, np.float32)}, inputs=hints)
 
 
-def test_unknown_shapes_beside_no_parameters_say_what_may_lack() -> None:
+def test_guessed_ranks_beside_no_parameters_say_what_may_lack() -> None:
     net = Network()
     net.add("broadcast_add", net.variable("data"), net.variable("shift"))
 
-    with pytest.raises(InvalidConfig, match="its file is missing or named otherwise"):
-        import_model(net.to_bytes())
+    notes = import_model(net.to_bytes()).notes
+
+    assert len(notes) == 2
+    assert all(note.endswith("its file is missing or named otherwise") for note in notes)

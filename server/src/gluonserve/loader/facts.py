@@ -14,7 +14,7 @@ from gluonserve.loader.ranks import Guess, input_ranks
 from gluonserve.tensors import DType
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     import numpy as np
 
@@ -35,46 +35,65 @@ class InputFact:
     shape: tuple[int, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Open:
+    """An input whose rank nothing tells; a dense layer may suggest one; ``least`` is its least."""
+
+    dtype: DType
+    suggested: int | None
+    least: int
+
+
 def input_facts(
     graph: Graph,
     stored: Mapping[str, np.ndarray],
     names: Sequence[str],
     hints: Mapping[str, InputHint],
     samples: Mapping[str, np.ndarray],
-) -> dict[str, InputFact]:
+) -> dict[str, InputFact | Open]:
     """Types and ranks of the inputs.
 
     A type comes from settings, else samples, else metadata, else what parameters it meets.
 
     Raises:
-        InvalidConfig: the rank of an input is not known, or it has no axis that settings call its
-            rows; names the input.
+        InvalidConfig: an input has no axis that settings call its rows; names the input.
     """
     shapes = {name: tuple(array.shape) for name, array in stored.items()}
     kinds = {name: DType.of(array.dtype) for name, array in stored.items()}
-    ranks, dtypes = input_ranks(graph, shapes), hinting.dtypes(graph, kinds)
+    told, dtypes = input_ranks(graph, shapes, guess=Guess.NONE), hinting.dtypes(graph, kinds)
+    suggested = input_ranks(graph, shapes, guess=Guess.ALL)
     variables = {variable.name: variable for variable in graph.variables()}
-    known: dict[str, InputFact] = {}
-    unknown = []
+    known: dict[str, InputFact | Open] = {}
     for name in names:
-        shape = _shape(variables[name], graph, ranks.get(name), hints, samples)
-        if shape is None:
-            unknown.append(name)
-        else:
-            dtype = _dtype(variables[name], hints, samples, dtypes)
+        shape = _shape(variables[name], graph, told.get(name), hints, samples)
+        dtype = _dtype(variables[name], hints, samples, dtypes)
+        if shape is not None:
             known[name] = InputFact(dtype, shape)
+        else:
+            axis = hints[name].batch_axis if name in hints else None
+            least = axis + 1 if isinstance(axis, int) else 0
+            known[name] = Open(dtype, suggested.get(name), least)
     _check_axes(known, hints)
-    if unknown:
-        lost = "" if stored else "; if it is a parameter, its file is missing or named otherwise"
-        raise InvalidConfig(
-            f"the shape of {', '.join(map(repr, unknown))} is not known: set shape of that input "
-            f"in model.toml, or inputs= of load(){lost}"
-        )
     return known
 
 
-def _check_axes(known: Mapping[str, InputFact], hints: Mapping[str, InputHint]) -> None:
+def unknown_shapes(names: Sequence[str], stored: Mapping[str, np.ndarray]) -> InvalidConfig:
+    """What to say of inputs whose rank nothing tells."""
+    return InvalidConfig(
+        f"the shape of {', '.join(map(repr, names))} is not known: set shape of that input "
+        f"in model.toml, or inputs= of load(){lost(stored)}"
+    )
+
+
+def lost(stored: Mapping[str, np.ndarray]) -> str:
+    """A word on parameters that may pass for inputs."""
+    return "" if stored else "; if it is a parameter, its file is missing or named otherwise"
+
+
+def _check_axes(known: Mapping[str, InputFact | Open], hints: Mapping[str, InputHint]) -> None:
     for name, fact in known.items():
+        if isinstance(fact, Open):
+            continue
         axis, rank = hints[name].batch_axis if name in hints else None, len(fact.shape)
         if isinstance(axis, int) and axis >= rank:
             raise InvalidConfig(
@@ -103,13 +122,6 @@ def settled(
         return _settled(plan, known, hints, samples)
     except InvalidModel as contradiction:
         stated = {name: hint.shape for name, hint in hints.items() if hint.shape is not None}
-        guessed = sorted(known.keys() - stated.keys() - samples.keys() - _told(plan))
-        if guessed:
-            listed = ", ".join(map(repr, guessed))
-            raise InvalidConfig(
-                f"{listed} was taken to be rows of a matrix, which does not fit: {contradiction}; "
-                "set shape of that input in model.toml, or inputs= of load()"
-            ) from contradiction
         free = {n: InputFact(f.dtype, (-1,) * len(f.shape)) for n, f in known.items()}
         if not stated or not _fits(plan, free, hints, samples):
             raise
@@ -119,32 +131,13 @@ def settled(
         ) from contradiction
 
 
-def guesses(
-    plan: Plan,
-    known: Mapping[str, InputFact],
-    hints: Mapping[str, InputHint],
-    samples: Mapping[str, np.ndarray],
-) -> Iterator[str]:
-    """What should be said of inputs whose rank is a guess: a dense layer may read more axes."""
-    stated = {name for name, hint in hints.items() if hint.shape is not None} | samples.keys()
-    told = _told(plan, Guess.FLATTENING) | stated
-    for name, fact in known.items():
-        if name not in told:
-            yield (
-                f"{name!r} is taken for an array of rank {len(fact.shape)}; nothing says that its "
-                "rank is no larger: if it is, state its shape in model.toml, or inputs= of load()"
-            )
-
-
-def _told(plan: Plan, guess: Guess = Guess.NONE) -> set[str]:
-    """The inputs whose rank the graph tells, and does not merely suggest."""
-    shapes = {name: tuple(array.shape) for name, array in plan.parameters.items()}
-    declared = {
-        variable.name
-        for variable in plan.graph.variables()
-        if hinting.declared_shape(variable, np_shape=plan.graph.np_shape) is not None
-    }
-    return input_ranks(plan.graph, shapes, guess=guess).keys() | declared
+def guessed(
+    graph: Graph, stored: Mapping[str, np.ndarray], ranks: Mapping[str, int]
+) -> tuple[str, ...]:
+    """Which of these ranks are guesses: a dense layer that flattens is taken to read a matrix."""
+    shapes = {name: tuple(array.shape) for name, array in stored.items()}
+    told = input_ranks(graph, shapes, guess=Guess.FLATTENING)
+    return tuple(name for name, rank in ranks.items() if told.get(name) != rank)
 
 
 def _fits(

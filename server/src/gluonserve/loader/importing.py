@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ from gluonserve.loader.params import Params, read_params
 from gluonserve.loader.roles import roles
 from gluonserve.loader.rolling import rolled
 from gluonserve.loader.symbol import read_symbol
+from gluonserve.loader.trying import fitted
 from gluonserve.loader.widening import FLOAT16, widened
 from gluonserve.tensors import Signature, TensorSpec
 
@@ -170,16 +171,18 @@ def _imported(
     rewritten = rolled(graph)
     plan = Plan(rewritten.graph, table, stored)
     known = facts.input_facts(graph, stored, names, hints, samples)
-    built = facts.settled(plan, known, hints, samples)
-    signature = _signature(graph, built, hints, renamed)
+
+    def signed(built: Built) -> Signature:
+        return _signature(graph, built, hints, renamed)
+
+    fit = fitted(plan, known, hints, samples, lambda built: signed(built).batchable)
+    built, guessed = fit.built, facts.guessed(graph, stored, fit.tried)
+    signature = _doubtful(signed(built), guessed)
     return Imported(
         graph=graph,
         params=stored,
         signature=signature,
-        notes=(
-            *_notes(graph, stored, parts, names),
-            *facts.guesses(plan, known, hints, samples),
-        ),
+        notes=(*_notes(graph, stored, parts, names), *_guesses(signature, stored)),
         input_dims={value.name: value.shape for value in built.inputs},
         output_dims={
             spec.name: value.shape
@@ -216,8 +219,12 @@ def import_as_exported(
     needed = reachable(graph, TABLE)
     names = _data_inputs(graph, needed, parts, inputs, filed=params is not None)
     specs = []
-    for name, fact in facts.input_facts(graph, stored, names, inputs, samples).items():
-        hint, shape = inputs.get(name, InputHint()), fact.shape
+    known = facts.input_facts(graph, stored, names, inputs, samples)
+    if unknown := [name for name, fact in known.items() if _rank(fact) is None]:
+        raise facts.unknown_shapes(unknown, stored)
+    for name, fact in known.items():
+        hint = inputs.get(name, InputHint())
+        shape = (-1,) * (_rank(fact) or 0) if isinstance(fact, facts.Open) else fact.shape
         if hint.shape is None and name in samples and shape:
             shape = (-1, *samples[name].shape[1:])
         axis = hint.batch_axis if hint.batch_axis is not None else 0
@@ -234,6 +241,10 @@ def import_as_exported(
         holes={},
         answers=tuple(outputs.get(at, name) for at, name in enumerate(output_names(graph))),
     )
+
+
+def _rank(fact: facts.InputFact | facts.Open) -> int | None:
+    return fact.suggested if isinstance(fact, facts.Open) else len(fact.shape)
 
 
 def _check_operators(graph: Graph, needed: frozenset[int], table: OpTable) -> None:
@@ -316,6 +327,24 @@ def _signature(
     if axes.BATCH in built.build.coupled:
         problems.append("an operator couples elements along the axis that counts rows")
     return Signature(specs, answers, batchable=not problems, why="; ".join(problems))
+
+
+def _doubtful(signature: Signature, guessed: tuple[str, ...]) -> Signature:
+    """The signature with a mark on inputs whose rank is a guess."""
+    inputs = tuple(
+        replace(spec, guessed=True) if spec.name in guessed else spec for spec in signature.inputs
+    )
+    return replace(signature, inputs=inputs)
+
+
+def _guesses(signature: Signature, stored: Mapping[str, np.ndarray]) -> Iterator[str]:
+    for spec in signature.inputs:
+        if spec.guessed:
+            yield (
+                f"{spec.name!r} is taken for an array of rank {len(spec.shape)}; nothing in the "
+                "network says so: if its rank is another, state its shape in model.toml, or "
+                f"inputs= of load(){facts.lost(stored)}"
+            )
 
 
 def _begin_states(graph: Graph) -> frozenset[str]:

@@ -92,6 +92,8 @@ def input_ranks(
         guessed = {
             at: 2 for at, flattens in weak if at not in found and (flattens or guess is Guess.ALL)
         }
+        if guess is Guess.ALL:
+            edges += _picked(graph)
         found = spread(guessed, edges, found)
     return by_name(graph, found)
 
@@ -117,6 +119,13 @@ def _collect_ranks(
             yield from _collect_ranks(subgraph, behind, edges, known)
             behind += _size(subgraph)
         edges.extend(_bound_ranks(node, base, bases))
+
+
+def _picked(graph: Graph) -> Iterator[Edge]:
+    """Indices mostly lack the axis of what they pick, as labels do; they may have it, of size 1."""
+    for node in graph.nodes:
+        if isinstance(node, Node) and node.op == "pick" and len(node.inputs) > 1:
+            yield node.inputs[1].node, node.inputs[0].node, 1
 
 
 def _bound_ranks(node: Node, base: int, bases: Sequence[int]) -> Iterator[Edge]:

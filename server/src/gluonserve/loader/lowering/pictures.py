@@ -40,8 +40,7 @@ _EIGENVECTORS = np.array(
 @OPS.lowers("_image_to_tensor")
 def to_tensor(op: Emit, data: Value) -> Value:
     """Colours first, in float32, divided by 255 whatever the type was."""
-    if data.rank not in (3, 4):
-        raise InvalidModel(f"a picture of {data.rank} dimensions")
+    _check_picture(data)
     order = (2, 0, 1) if data.rank == 3 else (0, 3, 1, 2)
     return op.Div(op.transpose(op.cast(data, DType.FP32), order), 255.0)
 
@@ -51,6 +50,7 @@ def normalize(
     op: Emit, data: Value, *, mean: Floats = (0.0,) * 4, std: Floats = (1.0,) * 4
 ) -> Value:
     """(data - mean) / std, by colours, which come first; three means say that there are three."""
+    _check_picture(data)
     stated = {len(values) for values in (mean, std)} - {1, 4}
     colours = data.shape[-3] if not stated else op.equate(data.shape[-3], max(stated), "colours")
     channels = op.static(colours, "the number of colours")
@@ -64,6 +64,7 @@ def resize(
     op: Emit, data: Value, *, size: Dims = (), keep_ratio: bool = False, interp: int = 1
 ) -> Value:
     """As OpenCV resizes, its fixed-point rounding of bytes included; ``size`` is width, height."""
+    _check_picture(data)
     height, width = data.shape[-3:-1]
     if not 1 <= len(size) <= 2:
         raise InvalidModel(f"size={size}: not one or two numbers")
@@ -82,6 +83,7 @@ def cv_resize(op: Emit, src: Value, *, w: int, h: int, interp: int = 1) -> Value
 @OPS.lowers("_image_crop")
 def crop(op: Emit, data: Value, *, x: int, y: int, width: int, height: int) -> Value:
     """A rectangle of rows and columns, which must lie in the picture."""
+    _check_picture(data)
     result = data
     for axis, begin, size in ((data.rank - 3, y, height), (data.rank - 2, x, width)):
         whole = data.shape[axis]
@@ -154,6 +156,11 @@ OPS.refuses(
     reason=_RANDOM,
 )
 OPS.refuses("_cvimdecode", "_cvimread", reason="it reads compressed files; send pixels")
+
+
+def _check_picture(data: Value) -> None:
+    if data.rank not in (3, 4):
+        raise InvalidModel(f"a picture of {data.rank} dimensions")
 
 
 def _per_colour(op: Emit, numbers: Sequence[float], channels: int, dtype: DType) -> Value:
