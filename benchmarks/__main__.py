@@ -42,7 +42,9 @@ def main() -> None:
     subprocess.run([str(ORACLE), "-m", "benchmarks.networks"], check=True, stdout=sys.stderr)
     parts = dict(PARTS)
     if arguments.zoo:
-        parts["zoo"] = partial(zoo.measure, built=arguments.zoo, every=arguments.every)
+        parts["zoo"] = partial(
+            zoo.measure, built=arguments.zoo, every=arguments.every, go_on=arguments.go_on
+        )
     for name in arguments.only or parts:
         print(f"{name}:", file=sys.stderr, flush=True)
         repeat = f"--only {name} --rounds {rounds} --seconds {seconds:g}"
@@ -59,6 +61,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", action="append", choices=[*PARTS, "zoo"], help="all by default")
     parser.add_argument("--zoo", type=Path, help="networks built by make zoo: measures them, too")
     parser.add_argument("--every", type=int, default=1, help="of these only every n-th (1)")
+    parser.add_argument("--go-on", action="store_true", help="with the zoo where it was cut short")
     parser.add_argument("--rounds", type=int, default=7, help="interleaved repeats (7)")
     parser.add_argument("--seconds", type=float, default=2.0, help="length of one turn (2)")
     parser.add_argument("--quick", action="store_true", help="tiny: to see that it works")

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from benchmarks.plan import Plan
 
 OMP_THREADS = (1, 2)
+_AT_MOST = 30
+"""Networks for one process: MXNet keeps some of the memory of each."""
 _OTHER_PRECISION = ("fp16_", "amp_", "int8_", "onednn_", "shipped_")
 
 
@@ -62,9 +64,12 @@ class Worker:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.send_signal(signal.SIGCONT)
-        self._process.stdin.write(line + "\n")
-        self._process.stdin.flush()
-        reply = self._process.stdout.readline()
+        try:
+            self._process.stdin.write(line + "\n")
+            self._process.stdin.flush()
+            reply = self._process.stdout.readline()
+        except BrokenPipeError:
+            reply = ""
         if not reply:
             raise RuntimeError(f"the worker of {self.label} died at {line!r}")
         self._process.send_signal(signal.SIGSTOP)
@@ -97,22 +102,27 @@ class Sides:
         self._workers = []
 
 
-def measure(plan: Plan, built: Path, every: int = 1) -> dict[str, object]:
-    """Milliseconds per call of every mode on each (or every n-th) network, and the ratios."""
+def measure(plan: Plan, built: Path, every: int = 1, *, go_on: bool = False) -> dict[str, object]:
+    """Milliseconds per call of every mode on each (or every n-th) network, and the ratios.
+
+    What is measured is kept beside the networks' folder, and to ``go_on`` is to begin with it: the
+    whole zoo takes the better part of an hour.
+    """
+    kept = built.parent / "bench.jsonl"
+    lines = kept.read_text().splitlines() if go_on and kept.exists() else []
+    cells: list[dict[str, Any]] = [json.loads(line) for line in lines]
+    known = {cell["network"] for cell in cells}
+    folders = [one for one in list(comparable(built))[::every] if one.name not in known]
     sides = Sides(plan.mxnet_python)
-    cells: list[dict[str, Any]] = []
     try:
-        folders = list(comparable(built))[::every]
-        for at, folder in enumerate(folders):
-            print(f"  {folder.name} ({at + 1} of {len(folders)})", file=sys.stderr, flush=True)
-            try:
-                cell = _cell(folder, sides.workers(), plan)
-                if cell.get("ratio", 1.0) < 1.0:
-                    cell |= sides.workers()[0].ask(f"profile {folder}")
-                cells.append(cell)
-            except RuntimeError as error:
-                cells.append({"network": folder.name, "failed": str(error)})
-                sides.close()
+        with kept.open("a" if go_on else "w") as stream:
+            for at, folder in enumerate(folders):
+                print(f"  {folder.name} ({at + 1} of {len(folders)})", file=sys.stderr, flush=True)
+                if at % _AT_MOST == 0:
+                    sides.close()
+                cells.append(_cell_or_failure(folder, sides, plan))
+                stream.write(json.dumps(cells[-1]) + "\n")
+                stream.flush()
     finally:
         sides.close()
     ratios = [cell["ratio"] for cell in cells if "ratio" in cell]
@@ -122,6 +132,17 @@ def measure(plan: Plan, built: Path, every: int = 1) -> dict[str, object]:
         "geometric_mean": math.exp(statistics.fmean(math.log(ratio) for ratio in ratios)),
         "slower": sorted(cell["network"] for cell in cells if cell.get("ratio", 1.0) < 1.0),
     }
+
+
+def _cell_or_failure(folder: Path, sides: Sides, plan: Plan) -> dict[str, Any]:
+    try:
+        cell = _cell(folder, sides.workers(), plan)
+        if cell.get("ratio", 1.0) < 1.0:
+            cell |= sides.workers()[0].ask(f"profile {folder}")
+    except RuntimeError as error:
+        sides.close()
+        return {"network": folder.name, "failed": str(error)}
+    return cell
 
 
 def comparable(built: Path) -> Iterator[Path]:
