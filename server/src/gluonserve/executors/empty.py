@@ -43,16 +43,6 @@ class EmptyLease:
         """Nothing is held."""
 
 
-def has_no_rows(signature: Signature, shapes: Mapping[str, tuple[int, ...]]) -> bool:
-    """Whether some input that has a batch axis has no rows."""
-    return any(
-        spec.batch_axis is not None
-        and spec.batch_axis < len(shapes[spec.name])
-        and shapes[spec.name][spec.batch_axis] == 0
-        for spec in signature.inputs
-    )
-
-
 def _declared(spec: TensorSpec) -> tuple[int, ...] | None:
     """The shape of this output for no rows, where its declaration leaves only the rows open."""
     if spec.batch_axis is None:

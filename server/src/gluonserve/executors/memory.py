@@ -126,16 +126,31 @@ def aligned_bytes(size: int) -> np.ndarray:
     return memory[start : start + size]
 
 
-def check_names(signature: Signature, shapes: Mapping[str, tuple[int, ...]]) -> None:
-    """Every input must have a shape, and every shape an input.
+class AskedShapes:
+    """Checks the shapes that leases are asked for; what a signature says is read once."""
 
-    Raises:
-        InvalidRequest: naming what is missing or unknown.
-    """
-    names = [spec.name for spec in signature.inputs]
-    missing = [name for name in names if name not in shapes]
-    unknown = [name for name in shapes if name not in names]
-    if missing or unknown:
-        wrong = [f"input {name!r} is missing" for name in missing]
-        wrong += [f"there is no input {name!r}" for name in unknown]
-        raise InvalidRequest(f"{'; '.join(wrong)}; the model's inputs are {', '.join(names)}")
+    def __init__(self, signature: Signature) -> None:
+        self._names = {spec.name: None for spec in signature.inputs}
+        self._rows = tuple(
+            (spec.name, spec.batch_axis) for spec in signature.inputs if spec.batch_axis is not None
+        )
+
+    def have_no_rows(self, shapes: Mapping[str, tuple[int, ...]]) -> bool:
+        """Whether some input that has a batch axis has no rows.
+
+        Raises:
+            InvalidRequest: an input has no shape, or a shape no input; naming them.
+        """
+        if shapes.keys() != self._names.keys():
+            raise self._wrong_names(shapes)
+        for name, axis in self._rows:
+            shape = shapes[name]
+            if axis < len(shape) and not shape[axis]:
+                return True
+        return False
+
+    def _wrong_names(self, shapes: Mapping[str, tuple[int, ...]]) -> InvalidRequest:
+        wrong = [f"input {name!r} is missing" for name in self._names if name not in shapes]
+        wrong += [f"there is no input {name!r}" for name in shapes if name not in self._names]
+        names = ", ".join(self._names)
+        return InvalidRequest(f"{'; '.join(wrong)}; the model's inputs are {names}")

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gluonserve.errors import BackendUnavailable, ExecutionFailed, UnsupportedModel
-from gluonserve.executors.empty import EmptyLease, has_no_rows
-from gluonserve.executors.memory import FreeList, SlotLease, check_names, input_memory
+from gluonserve.executors.empty import EmptyLease
+from gluonserve.executors.memory import AskedShapes, FreeList, SlotLease, input_memory
 from gluonserve.executors.options import cuda_index
 from gluonserve.tensors import DType, Signature, TensorSpec
 
@@ -88,6 +88,7 @@ class MxnetExecutor:
         thread: ThreadPoolExecutor,
     ) -> None:
         self._signature = signature
+        self._asked = AskedShapes(signature)
         self._options = options
         self._network: _Network | None = network
         self._thread = thread
@@ -119,8 +120,7 @@ class MxnetExecutor:
 
     def lease(self, shapes: Mapping[str, tuple[int, ...]]) -> Lease:
         """Memory that MXNet copies from, as it always does."""
-        check_names(self._signature, shapes)
-        if has_no_rows(self._signature, shapes):
+        if self._asked.have_no_rows(shapes):
             return EmptyLease(self._signature, shapes)
         return _Lease(self._free, shapes)
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from gluonserve.errors import BackendUnavailable, ExecutionFailed, UnsupportedModel
-from gluonserve.executors.empty import EmptyLease, has_no_rows
-from gluonserve.executors.memory import FreeList, SlotLease, check_names, input_memory
+from gluonserve.executors.empty import EmptyLease
+from gluonserve.executors.memory import AskedShapes, FreeList, SlotLease, input_memory
 from gluonserve.executors.options import cuda_index
 from gluonserve.executors.weights import borrowed, let_pages_go, weights_declared_external
 from gluonserve.loader.importing import Target
@@ -91,6 +91,8 @@ class OnnxRuntimeExecutor:
     ) -> None:
         """``kept`` are weights that must outlive the session; ``staged_on`` is for tests."""
         self._signature = signature
+        self._asked = AskedShapes(signature)
+        self._names = tuple(spec.name for spec in signature.outputs)
         self._options = options
         self._kept = kept
         gpu = cuda_index(options.device)
@@ -125,10 +127,9 @@ class OnnxRuntimeExecutor:
 
     def lease(self, shapes: Mapping[str, tuple[int, ...]]) -> Lease:
         """Memory bound to the session when it runs."""
-        check_names(self._signature, shapes)
-        if has_no_rows(self._signature, shapes):
+        if self._asked.have_no_rows(shapes):
             return EmptyLease(self._signature, shapes)
-        return _Lease(self._free, self._signature, shapes)
+        return _Lease(self._free, self._names, shapes)
 
     def run(self, lease: Lease) -> None:
         """Run the session on the lease's bound memory."""
@@ -207,10 +208,10 @@ class _Lease(SlotLease[_Slot]):
     """One holder's use of a slot."""
 
     def __init__(
-        self, free: FreeList[_Slot], signature: Signature, shapes: Mapping[str, tuple[int, ...]]
+        self, free: FreeList[_Slot], names: tuple[str, ...], shapes: Mapping[str, tuple[int, ...]]
     ) -> None:
         super().__init__(free, shapes)
-        self._names = tuple(spec.name for spec in signature.outputs)
+        self._names = names
 
     def run(self, session: onnxruntime.InferenceSession) -> None:
         """Run; the outputs are views of what the session allocated."""

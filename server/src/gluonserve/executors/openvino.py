@@ -20,8 +20,8 @@ from gluonserve.errors import (
     ShapesRefused,
     UnsupportedModel,
 )
-from gluonserve.executors.empty import EmptyLease, has_no_rows
-from gluonserve.executors.memory import FreeList, SlotLease, check_names, input_memory
+from gluonserve.executors.empty import EmptyLease
+from gluonserve.executors.memory import AskedShapes, FreeList, SlotLease, input_memory
 from gluonserve.executors.options import available_cores, cuda_index
 from gluonserve.executors.shapes import Expected, Shapes
 from gluonserve.executors.weights import borrowed, let_pages_go, weights_as_inputs
@@ -148,7 +148,11 @@ class OpenVinoExecutor:
         self._compiled: openvino.CompiledModel | None = compiled
         self._processor = network.processor
         self._compiling = threading.Lock()
-        self._streams = threading.BoundedSemaphore(options.instances)
+        self._asked = AskedShapes(signature)
+        self._names = tuple(spec.name for spec in signature.outputs)
+        # one in C for one: a semaphore is made of Python
+        one = options.instances == 1
+        self._streams = threading.Lock() if one else threading.BoundedSemaphore(options.instances)
         self._free = FreeList(lambda: _Slot(signature), keep=options.instances + 2)
 
     @property
@@ -180,10 +184,9 @@ class OpenVinoExecutor:
 
     def lease(self, shapes: Mapping[str, tuple[int, ...]]) -> Lease:
         """Memory bound to an infer request when it runs."""
-        check_names(self._signature, shapes)
-        if has_no_rows(self._signature, shapes):
+        if self._asked.have_no_rows(shapes):
             return EmptyLease(self._signature, shapes)
-        return _Lease(self._free, self._signature, shapes)
+        return _Lease(self._free, self._names, shapes)
 
     def run(self, lease: Lease) -> None:
         """Infer in place; waits for a stream when more callers than ``concurrency`` come."""
@@ -192,7 +195,7 @@ class OpenVinoExecutor:
             return
         if not isinstance(lease, _Lease):
             raise TypeError("the lease is another executor's")
-        expected = self._expected({name: array.shape for name, array in lease.inputs.items()})
+        expected = self._expected(lease.shapes)
         with self._streams:
             compiled = self._usable()
             lease.run(compiled, expected, self._forget)
@@ -269,10 +272,10 @@ class _Lease(SlotLease[_Slot]):
     """One holder's use of a slot."""
 
     def __init__(
-        self, free: FreeList[_Slot], signature: Signature, shapes: Mapping[str, tuple[int, ...]]
+        self, free: FreeList[_Slot], names: tuple[str, ...], shapes: Mapping[str, tuple[int, ...]]
     ) -> None:
         super().__init__(free, shapes)
-        self._names = tuple(spec.name for spec in signature.outputs)
+        self._names, self.shapes = names, dict(shapes)
 
     def run(
         self,
