@@ -277,6 +277,20 @@ def test_branches_joined_before_a_quantised_convolution(kind: str, rectified: in
     Network(symbol, {"data": feed}, {name: one.asnumpy() for name, one in made.items()}).check()
 
 
+@pytest.mark.parametrize("act_type", ["sigmoid", "relu", "softsign"])
+def test_the_largest_of_a_picture_quantised_again(act_type: str) -> None:
+    """OpenVINO rounds it to a whole number first where it fuses the two."""
+    import mxnet as mx  # noqa: PLC0415 - only where it is installed
+
+    largest = mx.sym.Pooling(
+        mx.sym.Activation(mx.sym.var("data"), act_type=act_type), global_pool=True, pool_type="max"
+    )
+    kept = {"min_calib_range": -1.0, "max_calib_range": 1.0}
+    steps = mx.sym.contrib.quantize_v2(largest, out_type="int8", **kept)
+
+    Network(steps, {"data": real(5, 2, 8, 6, 6) / 8}).check()
+
+
 def convolution(name: str, data: mx.sym.Symbol) -> mx.sym.Symbol:
     """Eight channels of three by three."""
     import mxnet as mx  # noqa: PLC0415 - only where it is installed

@@ -51,6 +51,7 @@ TARGET = Target(
             "DeformConv",
             "Det",
             "Exp of NaN",
+            "GlobalMaxPool before QuantizeLinear",
             "Max of NaN",
             "NonMaxSuppression above its threshold",
             "ReduceProd that stops at the largest integer",

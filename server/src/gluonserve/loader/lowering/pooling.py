@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 OPS = OpTable()
 
+STEPS_OF_LARGEST = "GlobalMaxPool before QuantizeLinear"
+"""OpenVINO fuses the two and rounds the largest to a whole number first: all answers are 127."""
+
 
 @dataclass(frozen=True, slots=True)
 class Windows:
@@ -206,7 +209,10 @@ def _engine_average(
 def _global(op: Emit, data: Value, kind: str, power: int | None) -> Value:
     axes = list(range(2, data.rank))
     if kind == "max":
-        return op.GlobalMaxPool(data)
+        most = op.GlobalMaxPool(data)
+        if not data.is_float or op.target.has(STEPS_OF_LARGEST):
+            return most
+        return op.node("Max", op.scalar(-np.inf, data.dtype), most)[0]
     if kind == "avg":
         return op.GlobalAveragePool(data)
     if kind == "sum":
