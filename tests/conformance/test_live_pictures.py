@@ -67,6 +67,20 @@ def test_resize_of_bytes_to_many_sizes() -> None:
         Operator("_image_resize", {"data": data}, size=size).check()
 
 
+@pytest.mark.parametrize("size", [(24, 20), (299, 299), (100, 90)], ids=str)
+def test_resize_of_bytes_of_any_size(size: tuple[int, int]) -> None:
+    asked = Operator("_image_resize", {"data": picture((64, 63, 3))}, free=True, size=size)
+
+    for seed, sides in enumerate([(32, 32), (480, 641), (90, 24)]):
+        asked.check({"data": picture((*sides, 3), seed=seed)})
+
+
+def test_normalising_all_colours_alike_needs_no_number_of_them() -> None:
+    data = picture((3, 9, 8), "float32")
+
+    Operator("_image_normalize", {"data": data}, free=True, mean=(0.13,), std=(0.31,)).check()
+
+
 @pytest.mark.parametrize("interp", [0, 1])
 def test_resize_by_width_and_height(interp: int) -> None:
     Operator("_cvimresize", {"src": picture((20, 24, 3))}, w=17, h=31, interp=interp).check()

@@ -173,6 +173,25 @@ def test_steps_are_never_batched(layout: str, hint: int | None, batchable: bool)
     assert signature.batchable is batchable, signature.why
 
 
+@pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
+def test_two_layers_over_the_same_steps(kind: str) -> None:
+    """OpenVINO swaps time and rows twice for the second, where the number of steps is known."""
+    from mxnet import gluon  # noqa: PLC0415
+
+    nest = gluon.contrib.nn.HybridConcurrent(axis=2)
+    nest.add(*(getattr(gluon.rnn, kind)(HIDDEN) for _ in range(3)))
+    network = layer_network(nest, drawn(1, 6, 2, 3))
+
+    for shape in [(-1, -1, 3), (6, -1, 3), (6, 2, 3)]:
+        network.imported = import_model(
+            network.symbol.tojson().encode(),
+            network.stored,
+            inputs={"data": InputHint(shape=shape, batch_axis=1 if -1 in shape else "none")},
+        )
+        network.__dict__.pop("engines", None)
+        network.check({"data": drawn(2, 6, 2, 3)})
+
+
 @pytest.mark.parametrize("kind", ["RNNCell", "LSTMCell", "GRUCell"])
 @pytest.mark.parametrize("merge", [True, False], ids=["merged", "apart"])
 def test_unrolled_cells(kind: str, merge: bool) -> None:

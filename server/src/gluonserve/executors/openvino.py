@@ -54,6 +54,7 @@ TARGET = Target(
             "GlobalMaxPool before QuantizeLinear",
             "Max of NaN",
             "NonMaxSuppression above its threshold",
+            "Recurrent nodes that read the same",
             "ReduceProd that stops at the largest integer",
             "Relu of NaN",
             "TopK in the order of equals",

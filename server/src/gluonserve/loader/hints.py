@@ -109,8 +109,13 @@ def _dtype_edges(at: int, node: Node) -> Iterator[Edge]:
         return
     elif node.op in ALL or node.op in _TYPED_ALIKE or node.op.startswith("broadcast_"):
         yield from ((ref.node, at, 0) for ref in node.inputs if ref != _condition(node))
-    elif node.op in FIRST or node.op in _TYPED_AS_FIRST:
+    elif node.op in FIRST or node.op in _TYPED_AS_FIRST or _is_scalar(node.op):
         yield from ((ref.node, at, 0) for ref in node.inputs[:1])
+
+
+def _is_scalar(op: str) -> bool:
+    """The arithmetic of tensors with numbers keeps the type; NumPy's may not."""
+    return op.endswith("_scalar") and not op.startswith("_npi")
 
 
 def _condition(node: Node) -> Ref | None:

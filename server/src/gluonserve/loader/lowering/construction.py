@@ -46,6 +46,8 @@ class Scope:
     lengths: dict[Dim, Value] = field(default_factory=dict)
     makes_nan: bool = False
     """Whether stored statistics that lowerings have met make NaN of whatever comes."""
+    recurrent: int = 0
+    """How many recurrent nodes there are so far."""
 
     @property
     def depth(self) -> int:

@@ -256,7 +256,12 @@ def clip(op: Emit, data: Value, *, a_min: float, a_max: float) -> Value:
     a_min, a_max = float(np.float32(a_min)), float(np.float32(a_max))
     if data.is_float:
         return op.Clip(data, op.scalar(a_min, data.dtype), op.scalar(a_max, data.dtype))
-    return op.Min(op.Max(data, op.scalar(a_min, data.dtype)), op.scalar(a_max, data.dtype))
+    ends = np.iinfo(data.dtype.numpy)
+    if a_min > ends.min:
+        data = op.Max(data, op.scalar(int(min(a_min, ends.max)), data.dtype))
+    if a_max < ends.max:
+        data = op.Min(data, op.scalar(int(max(a_max, ends.min)), data.dtype))
+    return data
 
 
 @OPS.lowers("smooth_l1")

@@ -49,7 +49,7 @@ def _neighbours(op: Emit, data: Value, axis: int, length: Dim) -> tuple[Value, V
         raise InvalidModel(f"pictures of {data.dtype.value} are not resized")
     doubled = op.Add(op.Mul(_steps(op, length), 2), 1)
     top = op.Sub(op.Mul(doubled, op.scalar(size)), op.scalar(length))
-    middle = op.Div(op.cast(top, DType.FP32), op.scalar(length * 2, DType.FP32))
+    middle = _divided(op, top, op.scalar(length * 2))
     floor = op.Floor(middle)
     last = op.scalar(size - 1)
     place = op.cast(floor, DType.INT64)
@@ -67,6 +67,15 @@ def _neighbours(op: Emit, data: Value, axis: int, length: Dim) -> tuple[Value, V
         op.Gather(wide, far, axis=axis),
         op.unsqueeze(op.cast(weight, kind), *trailing),
     )
+
+
+def _divided(op: Emit, top: Value, bottom: Value) -> Value:
+    """A quotient in float32; the remainder goes first where engines divide less exactly."""
+    if top.constant is not None:
+        return op.Div(op.cast(top, DType.FP32), op.cast(bottom, DType.FP32))
+    whole = op.quotient(top, bottom)
+    rest = op.cast(op.Sub(top, op.Mul(whole, bottom)), DType.FP32)
+    return op.Add(op.cast(whole, DType.FP32), op.Div(rest, op.cast(bottom, DType.FP32)))
 
 
 def _nearest(op: Emit, size: Dim, length: Dim) -> Value:

@@ -47,7 +47,11 @@ def _unsplit(op: Emit, data: tuple[Value, ...], axis: int) -> Value | None:
     """What was taken apart into all of these, in this order or backwards, as their stack."""
     pieces = [value.piece for value in data]
     first = pieces[0]
-    if first is None or any(piece is None or piece.whole is not first.whole for piece in pieces):
+    if first is None or any(
+        piece is None
+        or (piece.whole, piece.axis, piece.count) != (first.whole, first.axis, first.count)
+        for piece in pieces
+    ):
         return None
     places = [piece.at for piece in pieces if piece is not None]
     forwards = list(range(first.count))

@@ -53,7 +53,8 @@ def normalize(
     _check_picture(data)
     stated = {len(values) for values in (mean, std)} - {1, 4}
     colours = data.shape[-3] if not stated else op.equate(data.shape[-3], max(stated), "colours")
-    channels = op.static(colours, "the number of colours")
+    several = any(len(set(values)) > 1 for values in (mean, std))
+    channels = op.static(colours, "the number of colours") if several else 1
     kind = data.dtype if data.is_float else DType.FP32
     wide = op.Sub(op.cast(data, kind), _per_colour(op, mean, channels, kind))
     return op.cast(op.Div(wide, _per_colour(op, std, channels, kind)), data.dtype)
@@ -164,7 +165,7 @@ def _check_picture(data: Value) -> None:
 
 
 def _per_colour(op: Emit, numbers: Sequence[float], channels: int, dtype: DType) -> Value:
-    chosen = numbers[:1] if len(numbers) == 1 else numbers[:channels]
+    chosen = numbers[:1] if len(set(numbers)) == 1 else numbers[:channels]
     if len(chosen) not in (1, channels):
         raise InvalidModel(f"{len(numbers)} numbers for {channels} colours")
     return op.const(np.array(chosen, np.float32).reshape(-1, 1, 1).astype(dtype.numpy))

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 OPS = OpTable()
 
+SHARED_SEQUENCE = "Recurrent nodes that read the same"
+"""OpenVINO swaps time and rows of the data twice for the second of such nodes."""
 _GATES = {"rnn_relu": 1, "rnn_tanh": 1, "lstm": 4, "gru": 3}
 _ORDER = {"lstm": [0, 3, 1, 2], "gru": [1, 0, 2]}
 """ONNX's gates by their places in MXNet: input, output, forget, cell; update, reset, hidden."""
@@ -218,7 +220,7 @@ def _fused(
     ]
     onnx, activation = _NODES[layers.mode]
     steps, *ends = op.node(
-        onnx, data, inward, recurrent, _joined(op, biases), None, *states,
+        onnx, _by_itself(op, data), inward, recurrent, _joined(op, biases), None, *states,
         outputs=1 + len(states), hidden_size=layers.hidden,
         direction="bidirectional" if layers.directions > 1 else "forward",
         activations=[activation] * layers.directions if activation else None,
@@ -228,6 +230,20 @@ def _fused(
         return (op.squeeze(steps, 1), *ends)
     wide = (steps.shape[0], steps.shape[2], layers.directions * layers.hidden)
     return (op.reshape(op.transpose(steps, (0, 2, 1, 3)), wide), *ends)
+
+
+def _by_itself(op: Emit, data: Value) -> Value:
+    """What only this node reads, where the engine turns what several recurrent nodes read twice.
+
+    What is below no float32 number stays as it is; each bound is another, for equal nodes become
+    one.
+    """
+    scope = op.scope.outermost
+    scope.recurrent += 1
+    if scope.recurrent == 1 or op.target.has(SHARED_SEQUENCE):
+        return data
+    least = float(np.finfo(data.dtype.numpy).min) / scope.recurrent
+    return op.node("Max", op.scalar(least, data.dtype), data)[0]
 
 
 _NODES = {

@@ -146,7 +146,7 @@ def _resized(mode: str, size: Dim, scale: float) -> Dim:
 
 def _scaled(size: Dim, scale: float) -> Dim:
     if isinstance(size, int):
-        return int(size * np.float32(scale))
+        return int(np.float32(size) * np.float32(scale))
     ratio = Fraction(scale).limit_denominator(_FINEST_SCALE)
     return size * ratio.numerator // ratio.denominator
 
