@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import pickle
 import socket
 import threading
@@ -74,6 +75,29 @@ def test_lists_get_the_data_type_of_the_model(client: Client) -> None:
 
     assert outputs["y"].dtype == np.float16
     assert outputs["y"].tolist() == [[1, 2.5]]
+
+
+@pytest.mark.parametrize(
+    ("model", "values", "told"),
+    [
+        ("echo_int32", [[1, 2.5]], "input 'x': 2.5 is no INT32"),
+        ("echo_uint8", [[255.9, 1]], "input 'x': 255.9 is no UINT8"),
+        ("echo_fp32", [[1e300, 1]], r"input 'x': 1e\+300 is no FP32"),
+    ],
+)
+def test_lists_of_what_the_type_cannot_hold_are_refused(
+    client: Client, model: str, values: list[list[float]], told: str
+) -> None:
+    with pytest.raises(gluonserve_client.InvalidRequest, match=told):
+        client.infer(model, {"x": values})
+
+
+@pytest.mark.parametrize("timeout", [math.inf, 1e300])
+def test_stream_without_an_end_in_sight(client: Client, timeout: float) -> None:
+    with client.stream() as stream:
+        (answer,) = stream.infer_many("add", [ONES], timeout=timeout)
+
+    assert answer
 
 
 def test_asked_for_outputs_are_the_only_ones(client: Client) -> None:

@@ -91,6 +91,23 @@ async def test_every_front_takes_calls_on_the_one_port(port: int) -> None:
     assert len(fronts_of(os.getpid())) == 2
 
 
+async def test_thousands_of_calls_at_once_are_all_taken(port: int) -> None:
+    """gRPC would cancel what comes beyond a thousand before anybody sees it."""
+    message = pb.ModelInferRequest(
+        model_name="echo_fp32", raw_input_contents=[np.ones((1, 2), np.float32).tobytes()]
+    )
+    message.inputs.add(name="x", datatype="FP32", shape=[1, 2])
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        call = channel.unary_unary(
+            "/inference.GRPCInferenceService/ModelInfer",
+            pb.ModelInferRequest.SerializeToString,
+            pb.ModelInferResponse.FromString,
+        )
+        answers = await asyncio.gather(*(call(message, timeout=60) for _ in range(3000)))
+
+    assert len(answers) == 3000
+
+
 async def test_front_that_dies_takes_its_calls_along_and_is_replaced(
     plane: FakeDataPlane, port: int
 ) -> None:
@@ -125,6 +142,16 @@ async def test_address_that_cannot_be_had_is_told_and_leaves_nothing(port: int, 
 
     assert fronts_of(os.getpid()) == before
     assert port
+
+
+def test_front_imports_nothing_from_the_working_directory(tmp_path, monkeypatch) -> None:
+    (tmp_path / "queue.py").write_text("raise SystemExit('not this one')")
+    monkeypatch.chdir(tmp_path)
+
+    served = Served(export(tmp_path / "models"), "--front-processes=1")
+
+    assert len(fronts_of(served.process.pid)) == 1
+    served.stop()
 
 
 def test_fronts_end_with_the_server_process_however_it_ends(tmp_path) -> None:

@@ -176,6 +176,8 @@ class TestModelFile:
             ("inputs = [{name = 'a', shape = [9e9]}]", "inputs[0].shape[0]: should be a whole"),
             ("inputs = [{name = 'a', shape = [4294967296]}]", "less than or equal to 2147483647"),
             ("x = ", "not TOML"),
+            ("threads = " + "9" * 5000, "cannot be read"),
+            ("x = " + "[" * 20_000, "cannot be read"),
         ],
         ids=lambda text: text.split("=")[0].strip(),
     )

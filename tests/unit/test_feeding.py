@@ -40,6 +40,14 @@ def test_npy_files_are_the_inputs_in_order(tmp_path: Path) -> None:
     assert found["mask"].tolist() == [[1, 0, 1]]
 
 
+def test_a_number_by_itself_stays_one(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.float32(3))
+
+    found = read_inputs([tmp_path / "x.npy"], [TensorSpec("x", DType.FP32, (), None)])
+
+    assert found["x"].shape == ()
+
+
 def test_a_single_row_gets_its_axis(tmp_path: Path) -> None:
     file = tmp_path / "a.npy"
     np.save(file, np.array([1, 2, 3]))

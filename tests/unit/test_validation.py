@@ -45,6 +45,13 @@ class TestFittingInputs:
 
         assert rows == 1
 
+    def test_any_byte_but_0_is_true(self) -> None:
+        flags = np.frombuffer(b"\0\1\2\xff", np.bool_).reshape(1, 4)
+
+        _, feeds = checked(TensorSpec("flags", DType.BOOL, (-1, 4)), flags=flags)
+
+        assert feeds["flags"].view(np.uint8).tolist() == [[0, 1, 1, 1]]
+
     def test_of_no_rows_are_taken(self) -> None:
         rows, _ = checked(IMAGE, image=images(0))
 

@@ -63,5 +63,6 @@ async def _bench(address: str, model: str, files: Sequence[Path], plan: LoadPlan
                 seconds=plan.seconds,
                 warmup_seconds=plan.warmup_seconds,
             )
-    report.rows_per_request = next(iter(inputs.values())).shape[0]
+    counted = [spec.name for spec in signature.inputs if spec.batch_axis == 0]
+    report.rows_per_request = inputs[counted[0]].shape[0] if counted else 1
     return report

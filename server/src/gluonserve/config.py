@@ -340,10 +340,10 @@ def unknown_variables(environ: Mapping[str, str] = os.environ) -> list[str]:
 def _read_toml(file: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(file.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidConfig(f"{file}: cannot be read: {error}") from error
     except tomllib.TOMLDecodeError as error:
         raise InvalidConfig(f"{file}: not TOML: {error}") from error
+    except (OSError, ValueError, RecursionError) as error:  # a number, or a nest, beyond Python's
+        raise InvalidConfig(f"{file}: cannot be read: {error}") from error
 
 
 def _overridden(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:

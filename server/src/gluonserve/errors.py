@@ -66,13 +66,13 @@ class ModelNotFound(GluonserveError):
 
     kind = ErrorKind.NOT_FOUND
 
-    def __init__(self, name: str, version: int | None = None) -> None:
+    def __init__(self, name: str, version: str | None = None) -> None:
         self.name, self.version = name, version
         super().__init__(
             f"no model {name!r}" + (f" version {version}" if version is not None else "")
         )
 
-    def __reduce__(self) -> tuple[type[ModelNotFound], tuple[str, int | None]]:
+    def __reduce__(self) -> tuple[type[ModelNotFound], tuple[str, str | None]]:
         """Pickle what it was made of, not the text."""
         return type(self), (self.name, self.version)
 

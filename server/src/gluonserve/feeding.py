@@ -151,4 +151,4 @@ def _fit(content: Any, spec: TensorSpec, file: Path) -> np.ndarray:
     if array.dtype.kind != "f" and not np.array_equal(array, given):
         raise InvalidRequest(f"{place}: values do not fit {spec.dtype.value}")
     missing_row = array.ndim == len(spec.shape) - 1 and spec.batch_axis == 0
-    return np.ascontiguousarray(array[None] if missing_row else array)
+    return np.asarray(array[None] if missing_row else array, order="C")

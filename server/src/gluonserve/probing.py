@@ -22,7 +22,8 @@ def ready(settings: ServerSettings, *, timeout_s: float) -> str:
     """
     host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104 - compared
     if isinstance(settings.grpc_port, int) and settings.grpc_port:
-        return ready_over_grpc(f"{host}:{settings.grpc_port}", timeout_s=timeout_s)
+        bracketed = f"[{host}]" if ":" in host else host
+        return ready_over_grpc(f"{bracketed}:{settings.grpc_port}", timeout_s=timeout_s)
     if isinstance(settings.http_port, int) and settings.http_port:
         return _ready_over_http(host, settings.http_port, timeout_s)
     raise InvalidConfig(

@@ -34,6 +34,7 @@ class _Rule:
     rest: tuple[int, ...] | None
     """All dimensions behind the rows, where axis 0 counts them and the rest is fixed."""
     rows_axis: int | None
+    truth: bool
 
     @classmethod
     def of(cls, spec: TensorSpec) -> _Rule:
@@ -44,7 +45,8 @@ class _Rule:
         )
         plain = spec.batch_axis == 0 and len(fixed) == len(spec.shape) - 1
         rest = spec.shape[1:] if plain else None
-        return cls(spec, spec.dtype.numpy, len(spec.shape), fixed, rest, spec.batch_axis)
+        dtype, truth = spec.dtype.numpy, spec.dtype is DType.BOOL
+        return cls(spec, dtype, len(spec.shape), fixed, rest, spec.batch_axis, truth)
 
 
 class InputCheck:
@@ -81,6 +83,8 @@ class InputCheck:
                 self._check_shape(rule, shape)
             if array.dtype != rule.dtype:
                 changed[name] = self._converted(rule, array)
+            elif rule.truth:  # any byte but 0 is true, and engines differ about 2
+                changed[name] = array.view(np.uint8) != 0
             if rule.rows_axis is not None:
                 if rows < 0:
                     rows = shape[rule.rows_axis]
@@ -132,7 +136,8 @@ class InputCheck:
             wanted = [rule.spec.dtype.value, *(dtype.value for dtype in rule.spec.accept)]
             raise InvalidRequest(
                 f"unexpected datatype for input {rule.spec.name!r}{self._place}: "
-                f"expected {' or '.join(wanted)}, got {given.value if given else array.dtype}"
+                f"expected {' or '.join(wanted)}, got {given.value if given else array.dtype}; "
+                "accept in model.toml lets the server convert others"
             )
         converted = _exactly(array, rule.dtype)
         if converted is None:

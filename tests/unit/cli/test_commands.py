@@ -226,3 +226,17 @@ def test_health_of_nobody_is_1() -> None:
 
     assert result.exit_code == 1
     assert "127.0.0.1:1" in result.stderr
+
+
+def test_a_server_that_has_stopped_does_not_wait_for_an_engine() -> None:
+    script = (
+        "import threading, time; from gluonserve.cli.serve import _leave_what_still_runs; "
+        "threading.Thread(target=time.sleep, args=(60,), name='gluonserve-batch_0').start(); "
+        "print('stopped'); _leave_what_still_runs()"
+    )
+
+    ended = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, timeout=30, check=False
+    )
+
+    assert (ended.returncode, ended.stdout) == (0, b"stopped\n")

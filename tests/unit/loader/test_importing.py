@@ -53,7 +53,7 @@ def _rows_to_rows(*, flatten: bool) -> tuple[bytes, dict[str, np.ndarray]]:
 def test_a_guessed_rank_is_told() -> None:
     (note,) = import_model(*_rows_to_rows(flatten=False)).notes
 
-    assert note.startswith("'data' is taken for an array of rank 2; ")
+    assert note.startswith("'data' is taken for an array of rank 3; ")
     assert "state its shape in model.toml" in note
 
 

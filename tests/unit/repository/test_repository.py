@@ -190,6 +190,16 @@ class TestLifeCycle:
 
 
 class TestRecorders:
+    async def test_a_model_without_versions_counts_once_whatever_is_asked(self, tmp_path) -> None:
+        (tmp_path / "net").mkdir()
+        (tmp_path / "net" / "model.toml").write_text("")
+        repository = Repository(tmp_path, load=FakeLoad())
+        await repository.load_all()
+
+        assert repository.recorder("net", "5") is repository.recorder("net")
+        assert len(repository.refusals()) == 1
+        await repository.close(1)
+
     async def test_unknown_names_share_one(self, folder) -> None:
         repository = Repository(folder, load=FakeLoad())
         await repository.load_all()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import grpc
 
+from gluonserve_client._calls import bounded
 from gluonserve_client._request import infer_request, outcome
 from gluonserve_client.errors import GluonserveError, error_of
 
@@ -117,7 +118,7 @@ class AsyncInferStream:
         """
         wanted = None if outputs is None else list(outputs)
         window = asyncio.Semaphore(self._in_flight)
-        call = self._stub(timeout=timeout)
+        call = self._stub(timeout=bounded(timeout))
         self._running.add(call)
 
         async def write() -> None:

@@ -29,6 +29,11 @@ _PAUSES_S = (0.1, 0.2, 0.4)
 _LONGEST_S = 365 * 86_400.0  # gRPC takes no infinite deadline for what it is
 
 
+def bounded(timeout: float | None) -> float | None:
+    """A timeout that gRPC takes; None is none."""
+    return None if timeout is None else min(timeout, _LONGEST_S)
+
+
 @dataclass(frozen=True, slots=True)
 class Rpc(Generic[Ask, Answer]):
     """One method of the service with its messages."""

@@ -118,9 +118,20 @@ def _as_array(name: str, value: ArrayLike, dtype: np.dtype | None) -> np.ndarray
     if isinstance(value, np.ndarray):
         return value
     try:
-        return np.asarray(value, dtype)
+        given = np.asarray(value)
+        if dtype is None or given.dtype.kind not in "biuf":
+            return np.asarray(value, dtype)
+        with np.errstate(all="ignore"):
+            array = given.astype(dtype)
     except (TypeError, ValueError, OverflowError) as error:
         raise InvalidRequest(f"input {name!r}: not an array of numbers: {error}") from error
+    beyond = np.isfinite(given) & ~np.isfinite(array) if dtype.kind == "f" else array != given
+    if beyond.any():
+        raise InvalidRequest(
+            f"input {name!r}: {given[beyond].flat[0]} is no {_DATATYPES[dtype]}; "
+            "the model takes what is exactly one"
+        )
+    return array
 
 
 def _datatype(name: str, array: np.ndarray) -> str:

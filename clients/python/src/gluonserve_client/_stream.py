@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import grpc
 
+from gluonserve_client._calls import bounded
 from gluonserve_client._request import infer_request, outcome
 from gluonserve_client.errors import GluonserveError, error_of
 
@@ -120,7 +121,7 @@ class InferStream:
             ),
             self._in_flight,
         )
-        call = self._stub(feed, timeout=timeout)
+        call = self._stub(feed, timeout=bounded(timeout))
         self._running.add(call)
         try:
             for answer in call:

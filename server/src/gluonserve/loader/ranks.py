@@ -73,7 +73,7 @@ class Guess(Enum):
     FLATTENING = 1
     """It reads a matrix if it flattens whatever it reads."""
     ALL = 2
-    """It reads a matrix, although one that keeps all axes but the last may read more."""
+    """And one that keeps all axes but the last reads sequences, although it may read a matrix."""
 
 
 def input_ranks(
@@ -90,7 +90,9 @@ def input_ranks(
     found = spread(known, edges)
     if guess is not Guess.NONE:
         guessed = {
-            at: 2 for at, flattens in weak if at not in found and (flattens or guess is Guess.ALL)
+            at: 2 if flattens else 3
+            for at, flattens in weak
+            if at not in found and (flattens or guess is Guess.ALL)
         }
         if guess is Guess.ALL:
             edges += _picked(graph)

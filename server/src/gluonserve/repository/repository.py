@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 log = get_logger(__name__)
 
+_LONGEST_SHOWN = 40
+
 
 class Repository:
     """The models under ``path``. Lives on the event loop's thread.
@@ -120,7 +122,7 @@ class Repository:
         if known is None:
             return self._refusals[""]
         for one in reversed(known):
-            if version in ("", one.version_text):
+            if version in ("", one.version_text) or one.version is None:
                 return one.recorder
         return self._refusals.setdefault(name, ModelRecorder(name, ""))
 
@@ -157,13 +159,14 @@ class Repository:
         self._tell()
 
     def _absence(self, name: str, version: str) -> Exception:
+        shown = version if len(version) <= _LONGEST_SHOWN else f"{version[:_LONGEST_SHOWN]}..."
         if version and not version.isdecimal():
-            return InvalidRequest(f"model version must be a whole number, not {version!r}")
+            return InvalidRequest(f"model version must be a whole number, not {shown!r}")
         known = self._versions.get(name)
         if not known:
             return ModelNotFound(name)
         of_version = [one for one in known if version in ("", one.version_text)]
         if not of_version:
-            return ModelNotFound(name, int(version))
+            return ModelNotFound(name, shown)
         worst = of_version[-1]
         return ModelNotReady(name, worst.version, worst.state.value, worst.reason)

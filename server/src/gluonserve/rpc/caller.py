@@ -120,7 +120,14 @@ def infer_request(
 
 
 def _specs(tensors: Sequence[pb.ModelMetadataResponse.TensorMetadata]) -> tuple[TensorSpec, ...]:
-    return tuple(TensorSpec(one.name, DType[one.datatype], tuple(one.shape)) for one in tensors)
+    """As the server describes them, which does not say which free axis counts rows."""
+    return tuple(
+        TensorSpec(
+            *(one.name, DType[one.datatype], tuple(one.shape)),
+            batch_axis=0 if tuple(one.shape[:1]) == (-1,) else None,
+        )
+        for one in tensors
+    )
 
 
 def _strings(raw: bytes) -> list[str]:

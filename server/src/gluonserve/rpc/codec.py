@@ -121,7 +121,7 @@ class RequestReader:
     def _keep(self, form: _Form, data: bytes | bytearray, inputs: dict[str, np.ndarray]) -> None:
         """Remember the form of a message where others can be like it, the latest first."""
         found = layout(bytes(data))
-        if found is None or sum(map(len, found.headers)) > _LONGEST_KEPT:
+        if found is None or len(found.start) + sum(map(len, found.headers)) > _LONGEST_KEPT:
             return
         tensors = [
             _Tensor(header, name, array.shape, array.dtype, array.nbytes)

@@ -40,6 +40,11 @@ CAN_SHARE_PORTS = hasattr(socket, "SO_REUSEPORT")
 
 _SOCKET_BYTES = 4 * 1024 * 1024  # the system may allow less
 _START_S = 60.0
+# without the working directory, which `-m` would import from before anything else
+_FRONT = (
+    "import sys; sys.path[:1] == [''] and sys.path.pop(0); "
+    "from gluonserve.rpc.front import main; main(int(sys.argv[1]))"
+)
 _LATE_S = 2.0  # how long after its time a stopping front may take to end
 _PAUSE_S = 1.0  # between the end of a front and the next try
 _PLAIN = {code: rpc for rpc, code in PLAIN_CODES.items()}
@@ -160,7 +165,7 @@ class _Front:
         for end in (ours, theirs):  # a large message should not wait for the reader many times
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BYTES)
         with theirs:
-            command = [sys.executable, "-m", "gluonserve.rpc.front", str(theirs.fileno())]
+            command = [sys.executable, "-c", _FRONT, str(theirs.fileno())]
             self._process = await asyncio.create_subprocess_exec(
                 *command, stdin=subprocess.DEVNULL, pass_fds=(theirs.fileno(),)
             )

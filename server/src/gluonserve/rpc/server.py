@@ -87,6 +87,9 @@ def _options(max_message_bytes: int, *, shares_port: bool) -> list[tuple[str, in
         # only on purpose: two servers on one port would share its requests silently
         ("grpc.so_reuseport", int(shares_port)),
         ("grpc.max_concurrent_streams", LARGEST_MESSAGE),
+        # by default gRPC cancels what comes beyond a thousand at once, unseen; queues here refuse
+        ("grpc.server.max_pending_requests", LARGEST_MESSAGE),
+        ("grpc.server.max_pending_requests_hard_limit", LARGEST_MESSAGE),
         # by default a picture of 600 KB goes back and forth ten times before it is here
         ("grpc.http2.lookahead_bytes", _LOOKAHEAD_BYTES),
         ("grpc.keepalive_time_ms", 60 * _SECOND_MS),  # finds dead clients, so that their work stops
