@@ -8,6 +8,7 @@ import signal
 import threading
 import urllib.error
 import urllib.request
+from typing import TYPE_CHECKING
 
 import grpc
 import numpy as np
@@ -21,6 +22,9 @@ from gluonserve.config import ServerSettings
 from gluonserve.errors import InvalidConfig, ServerNotReady
 from gluonserve.inference import InferRequest
 from gluonserve.serving import Server, serve
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def settings(path, **changes) -> ServerSettings:
@@ -214,6 +218,13 @@ class TestStop:
 
 
 class TestSignals:
+    @pytest.fixture(autouse=True)
+    def _heard(self) -> Iterator[None]:
+        """Tests under nohup would not hear SIGHUP, as a server under nohup does not."""
+        before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        yield
+        signal.signal(signal.SIGHUP, before)
+
     @pytest.mark.parametrize(
         "number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=lambda one: one.name
     )
