@@ -45,3 +45,22 @@ def test_products_of_integers_lose_their_upper_digits(axis: tuple[int, ...], dty
             (wanted,) = asked.ask({"data": data})
             (answer,) = asked.engines["onnxruntime"]({"data": data})
             np.testing.assert_array_equal(answer, wanted)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "low", "high"),
+    [
+        ("int32", 0, np.inf),
+        ("int64", 0, np.inf),
+        ("int32", -np.inf, 5),
+        ("uint8", -1, 100),
+        ("uint8", 0, 300),
+        ("int8", 0, 255),
+    ],
+)
+def test_integers_between_bounds_that_their_type_does_not_hold(
+    dtype: str, low: float, high: float
+) -> None:
+    data = np.array([0, 3, 100, 120, 7 if dtype == "uint8" else -5]).astype(dtype)
+
+    Operator("clip", {"data": data}, a_min=low, a_max=high).check()
