@@ -70,6 +70,13 @@ def until_gone(pids: set[int]) -> bool:
 
 
 async def infer(port: int, model: str) -> pb.ModelInferResponse:
+    (answer,) = await infer_at_once(port, model, 1, within=WAIT_S)
+    return answer
+
+
+async def infer_at_once(
+    port: int, model: str, count: int, *, within: float
+) -> list[pb.ModelInferResponse]:
     message = pb.ModelInferRequest(
         model_name=model, raw_input_contents=[np.ones((1, 2), np.float32).tobytes()]
     )
@@ -81,7 +88,8 @@ async def infer(port: int, model: str) -> pb.ModelInferResponse:
             pb.ModelInferRequest.SerializeToString,
             pb.ModelInferResponse.FromString,
         )
-        return await call(message, timeout=WAIT_S, wait_for_ready=True)
+        calls = (call(message, timeout=within, wait_for_ready=True) for _ in range(count))
+        return await asyncio.gather(*calls)
 
 
 async def test_every_front_takes_calls_on_the_one_port(port: int) -> None:
@@ -93,17 +101,7 @@ async def test_every_front_takes_calls_on_the_one_port(port: int) -> None:
 
 async def test_thousands_of_calls_at_once_are_all_taken(port: int) -> None:
     """gRPC would cancel what comes beyond a thousand before anybody sees it."""
-    message = pb.ModelInferRequest(
-        model_name="echo_fp32", raw_input_contents=[np.ones((1, 2), np.float32).tobytes()]
-    )
-    message.inputs.add(name="x", datatype="FP32", shape=[1, 2])
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        call = channel.unary_unary(
-            "/inference.GRPCInferenceService/ModelInfer",
-            pb.ModelInferRequest.SerializeToString,
-            pb.ModelInferResponse.FromString,
-        )
-        answers = await asyncio.gather(*(call(message, timeout=60) for _ in range(3000)))
+    answers = await infer_at_once(port, "echo_fp32", 3000, within=60)
 
     assert len(answers) == 3000
 

@@ -44,6 +44,11 @@ def _refusals(host: str, ports: Mapping[str, int]) -> Iterator[str]:
             yield _refusal(name, host, port, error)
 
 
+def address(host: str, port: int) -> str:
+    """As gRPC reads it: an IPv6 host in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def bound(host: str, port: int, *, shared: bool = False) -> list[socket.socket]:
     """Sockets that hold the port and do not listen, one for each address of the host.
 

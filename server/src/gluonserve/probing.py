@@ -6,6 +6,7 @@ from http.client import HTTPConnection, HTTPException
 from typing import TYPE_CHECKING
 
 from gluonserve.errors import InvalidConfig, ServerNotReady
+from gluonserve.ports import address
 
 if TYPE_CHECKING:
     from gluonserve.config import ServerSettings
@@ -22,8 +23,7 @@ def ready(settings: ServerSettings, *, timeout_s: float) -> str:
     """
     host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104 - compared
     if isinstance(settings.grpc_port, int) and settings.grpc_port:
-        bracketed = f"[{host}]" if ":" in host else host
-        return ready_over_grpc(f"{bracketed}:{settings.grpc_port}", timeout_s=timeout_s)
+        return ready_over_grpc(address(host, settings.grpc_port), timeout_s=timeout_s)
     if isinstance(settings.http_port, int) and settings.http_port:
         return _ready_over_http(host, settings.http_port, timeout_s)
     raise InvalidConfig(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tests.networks import Network
 
-from gluonserve.errors import InvalidConfig, InvalidRequest
+from gluonserve.errors import InvalidConfig, InvalidRequest, UnsupportedModel
 from gluonserve.loader.importing import InputHint, import_model
 from gluonserve.validation import InputCheck
 
@@ -102,6 +102,15 @@ def test_where_none_fits_the_likeliest_is_explained() -> None:
     net.add("slice_axis", net.variable("data"), axis=7, begin=0, end=1)
 
     with pytest.raises(InvalidConfig, match=r"no rank fits; with 'data' of rank 2: .*axis 7.*set"):
+        ranks(net)
+
+
+def test_what_has_no_lowering_at_any_rank_is_left_to_mxnet() -> None:
+    net = Network()
+    net.add("_contrib_quantized_act", net.variable("data"), *map(net.variable, ("low", "high")),
+            act_type="tanh")  # fmt: skip
+
+    with pytest.raises(UnsupportedModel, match="act_type='tanh'"):
         ranks(net)
 
 

@@ -119,8 +119,10 @@ def _as_array(name: str, value: ArrayLike, dtype: np.dtype | None) -> np.ndarray
         return value
     try:
         given = np.asarray(value)
-        if dtype is None or given.dtype.kind not in "biuf":
-            return np.asarray(value, dtype)
+        if dtype is None:
+            return given
+        if given.dtype.kind not in "biuf":
+            return given.astype(dtype)
         with np.errstate(all="ignore"):
             array = given.astype(dtype)
     except (TypeError, ValueError, OverflowError) as error:
@@ -129,7 +131,7 @@ def _as_array(name: str, value: ArrayLike, dtype: np.dtype | None) -> np.ndarray
     if beyond.any():
         raise InvalidRequest(
             f"input {name!r}: {given[beyond].flat[0]} is no {_DATATYPES[dtype]}; "
-            "the model takes what is exactly one"
+            "convert it before sending"
         )
     return array
 

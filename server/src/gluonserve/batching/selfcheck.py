@@ -78,7 +78,8 @@ def check_batching(
         try:
             rows = generate_rows(signature, valid=valid, free=free)
         except ExecutionFailed as error:
-            return Verdict(safe=False, checked=False, why=f"could not be checked: {error}")
+            verdict = Verdict(safe=False, checked=False, why=f"could not be checked: {error}")
+            continue
         verdict = batching_is_safe(executor, rows, tolerance=tolerance)
         if verdict.checked:
             break

@@ -74,9 +74,10 @@ def command(ctx: click.Context, /, path: Path | None, config: Path | None, **fla
 def _leave_what_still_runs() -> None:
     """End at once where an engine is still busy: Python would wait for its thread."""
     for thread in threading.enumerate():
-        if thread.name.startswith("gluonserve-"):
-            thread.join(_IDLE_S)
-            if thread.is_alive():
-                sys.stdout.flush()
-                sys.stderr.flush()
-                os._exit(0)
+        if thread is threading.main_thread() or thread.daemon:
+            continue
+        thread.join(_IDLE_S)
+        if thread.is_alive():
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(0)

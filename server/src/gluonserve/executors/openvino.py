@@ -50,6 +50,7 @@ TARGET = Target(
         {
             "DeformConv",
             "Det",
+            "Div rounded once",
             "Exp of NaN",
             "GlobalMaxPool before QuantizeLinear",
             "Max of NaN",

@@ -61,7 +61,8 @@ def input_facts(
     shapes = {name: tuple(array.shape) for name, array in stored.items()}
     kinds = {name: DType.of(array.dtype) for name, array in stored.items()}
     told, dtypes = input_ranks(graph, shapes, guess=Guess.NONE), hinting.dtypes(graph, kinds)
-    suggested = input_ranks(graph, shapes, guess=Guess.ALL)
+    lacking = {*names} - told.keys()
+    suggested = input_ranks(graph, shapes, guess=Guess.ALL) if lacking else {}
     variables = {variable.name: variable for variable in graph.variables()}
     known: dict[str, InputFact | Open] = {}
     for name in names:
@@ -72,9 +73,20 @@ def input_facts(
         else:
             axis = hints[name].batch_axis if name in hints else None
             least = axis + 1 if isinstance(axis, int) else 0
-            known[name] = Open(dtype, suggested.get(name), least)
+            rank = suggested.get(name, -1)
+            known[name] = Open(dtype, rank if rank >= least else None, least)
     _check_axes(known, hints)
     return known
+
+
+def with_ranks(
+    known: Mapping[str, InputFact | Open], ranks: Mapping[str, int]
+) -> dict[str, InputFact]:
+    """The facts with these ranks where nothing told any."""
+    return {
+        name: InputFact(one.dtype, (-1,) * ranks[name]) if isinstance(one, Open) else one
+        for name, one in known.items()
+    }
 
 
 def unknown_shapes(names: Sequence[str], stored: Mapping[str, np.ndarray]) -> InvalidConfig:
@@ -135,6 +147,8 @@ def guessed(
     graph: Graph, stored: Mapping[str, np.ndarray], ranks: Mapping[str, int]
 ) -> tuple[str, ...]:
     """Which of these ranks are guesses: a dense layer that flattens is taken to read a matrix."""
+    if not ranks:
+        return ()
     shapes = {name: tuple(array.shape) for name, array in stored.items()}
     told = input_ranks(graph, shapes, guess=Guess.FLATTENING)
     return tuple(name for name, rank in ranks.items() if told.get(name) != rank)

@@ -220,11 +220,12 @@ def import_as_exported(
     names = _data_inputs(graph, needed, parts, inputs, filed=params is not None)
     specs = []
     known = facts.input_facts(graph, stored, names, inputs, samples)
-    if unknown := [name for name, fact in known.items() if _rank(fact) is None]:
-        raise facts.unknown_shapes(unknown, stored)
-    for name, fact in known.items():
-        hint = inputs.get(name, InputHint())
-        shape = (-1,) * (_rank(fact) or 0) if isinstance(fact, facts.Open) else fact.shape
+    suggested = {n: one.suggested for n, one in known.items() if isinstance(one, facts.Open)}
+    ranks = {name: rank for name, rank in suggested.items() if rank is not None}
+    if unknown := suggested.keys() - ranks.keys():
+        raise facts.unknown_shapes(sorted(unknown), stored)
+    for name, fact in facts.with_ranks(known, ranks).items():
+        hint, shape = inputs.get(name, InputHint()), fact.shape
         if hint.shape is None and name in samples and shape:
             shape = (-1, *samples[name].shape[1:])
         axis = hint.batch_axis if hint.batch_axis is not None else 0
@@ -241,10 +242,6 @@ def import_as_exported(
         holes={},
         answers=tuple(outputs.get(at, name) for at, name in enumerate(output_names(graph))),
     )
-
-
-def _rank(fact: facts.InputFact | facts.Open) -> int | None:
-    return fact.suggested if isinstance(fact, facts.Open) else len(fact.shape)
 
 
 def _check_operators(graph: Graph, needed: frozenset[int], table: OpTable) -> None:

@@ -141,7 +141,7 @@ def _filed(params: Mapping[str, np.ndarray], name: str | None) -> tuple[str, int
 
 
 def _named_outputs(built: Built, names: Sequence[str]) -> list[ValueInfoProto]:
-    """Outputs under MXNet's names where inputs have others: a node each, as values may repeat."""
+    """Outputs under MXNet's names if nothing else has them: a node each, as values may repeat."""
     infos = []
     taken = {value.name for value in built.inputs} | built.build.arrays.keys()
     for wanted, value in zip(names, built.outputs, strict=True):

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 from gluonserve.errors import GluonserveError, InvalidConfig, InvalidModel, UnsupportedModel
 from gluonserve.loader import facts
-from gluonserve.loader.facts import InputFact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import numpy as np
 
+    from gluonserve.loader.facts import InputFact
     from gluonserve.loader.hints import InputHint
     from gluonserve.loader.lowering.building import Built, Plan
 
@@ -50,11 +50,11 @@ def fitted(
     Raises:
         InvalidConfig: none fits, or settings contradict the graph, or a dimension must be stated.
         InvalidModel: the graph contradicts itself.
+        UnsupportedModel: what an operator is asked has no lowering at the likeliest ranks.
     """
     opened = {name: one for name, one in known.items() if isinstance(one, facts.Open)}
     if not opened:
-        told = {name: one for name, one in known.items() if isinstance(one, InputFact)}
-        return Fit(facts.settled(plan, told, hints, samples), {})
+        return Fit(facts.settled(plan, facts.with_ranks(known, {}), hints, samples), {})
     if len(opened) > _MOST_INPUTS:
         raise facts.unknown_shapes([*opened], plan.parameters)
     fits: list[Fit] = []
@@ -62,7 +62,7 @@ def fitted(
     for ranks in islice(_orders([*opened.values()]), _MOST_TRIES):
         tried = dict(zip(opened, ranks, strict=True))
         try:
-            fit = Fit(facts.settled(plan, _with_ranks(known, tried), hints, samples), tried)
+            fit = Fit(facts.settled(plan, facts.with_ranks(known, tried), hints, samples), tried)
         except (InvalidModel, InvalidConfig, UnsupportedModel) as error:
             failures.append((ranks, error))
             continue
@@ -88,15 +88,6 @@ def _likely(opened: facts.Open) -> list[int]:
     return sorted(ranks, key=lambda rank: rank != opened.suggested)
 
 
-def _with_ranks(
-    known: Mapping[str, InputFact | facts.Open], ranks: Mapping[str, int]
-) -> dict[str, InputFact]:
-    return {
-        name: InputFact(one.dtype, (-1,) * ranks[name]) if isinstance(one, facts.Open) else one
-        for name, one in known.items()
-    }
-
-
 def _failure(
     names: Sequence[str], failures: Sequence[tuple[tuple[int, ...], GluonserveError]]
 ) -> GluonserveError:
@@ -105,6 +96,8 @@ def _failure(
         if isinstance(error, InvalidConfig):
             return error
     ranks, error = failures[0]
+    if isinstance(error, UnsupportedModel):  # which MXNet may run all the same
+        return error
     listed = ", ".join(f"{name!r} of rank {rank}" for name, rank in zip(names, ranks, strict=True))
     return InvalidConfig(
         f"the shape of {', '.join(map(repr, names))} is not known, and no rank fits; "

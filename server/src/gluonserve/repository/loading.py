@@ -213,7 +213,7 @@ def _warmed(
             run(executor, _tiled(executor.signature, rows, size))
         elif (failure := _failure(opened, size)) is not None:
             told = (str(failure).splitlines() or [""])[0]
-            return [f"not warmed up: the engine fails on generated inputs: {told}"]
+            return [f"not warmed up, for generated inputs do not run: {told}"]
     return []
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import grpc
 
 from gluonserve.errors import InvalidConfig
+from gluonserve.ports import address
 from gluonserve.rpc.health import HEALTH, HealthService
 from gluonserve.rpc.reflection import reflection_handlers
 from gluonserve.rpc.service import SERVICE, InferenceService
@@ -55,13 +56,13 @@ class RpcServer:
         Raises:
             InvalidConfig: the address cannot be bound.
         """
-        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        wanted = address(host, port)
         try:
-            bound = self._server.add_insecure_port(address)
+            bound = self._server.add_insecure_port(wanted)
         except RuntimeError as error:
-            raise InvalidConfig(f"gRPC: cannot listen on {address}: {error}") from error
+            raise InvalidConfig(f"gRPC: cannot listen on {wanted}: {error}") from error
         if not bound:
-            raise InvalidConfig(f"gRPC: cannot listen on {address}")
+            raise InvalidConfig(f"gRPC: cannot listen on {wanted}")
         await self._server.start()
         return bound
 

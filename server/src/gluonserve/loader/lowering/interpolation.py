@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from gluonserve.loader.lowering.emit import Emit
     from gluonserve.loader.lowering.values import Value
 
+DIVISION = "Div rounded once"
+"""OpenVINO multiplies by the reciprocal, which rounds twice."""
 _NEAREST, _LINEAR = 0, 1
 _SCALE = 2048.0
 """OpenCV's fixed point of weights for bytes: eleven bits."""
@@ -70,8 +72,8 @@ def _neighbours(op: Emit, data: Value, axis: int, length: Dim) -> tuple[Value, V
 
 
 def _divided(op: Emit, top: Value, bottom: Value) -> Value:
-    """A quotient in float32; the remainder goes first where engines divide less exactly."""
-    if top.constant is not None:
+    """A quotient in float32; the remainder goes first where the engine multiplies instead."""
+    if top.constant is not None or op.target.has(DIVISION):
         return op.Div(op.cast(top, DType.FP32), op.cast(bottom, DType.FP32))
     whole = op.quotient(top, bottom)
     rest = op.cast(op.Sub(top, op.Mul(whole, bottom)), DType.FP32)

@@ -235,14 +235,15 @@ def _fused(
 def _by_itself(op: Emit, data: Value) -> Value:
     """What only this node reads, where the engine turns what several recurrent nodes read twice.
 
-    What is below no float32 number stays as it is; each bound is another, for equal nodes become
-    one.
+    A bound from below that finite numbers keep is a node of its own, and NaN passes it. Each is
+    another, by one step of the type, for the engine makes one of equal nodes.
     """
     scope = op.scope.outermost
     scope.recurrent += 1
     if scope.recurrent == 1 or op.target.has(SHARED_SEQUENCE):
         return data
-    least = float(np.finfo(data.dtype.numpy).min) / scope.recurrent
+    kind = np.finfo(data.dtype.numpy)
+    least = float(kind.min) * (1 - (scope.recurrent - 2) * float(kind.eps))
     return op.node("Max", op.scalar(least, data.dtype), data)[0]
 
 
