@@ -217,8 +217,8 @@ class ModelSettings(Settings):
     soonest; as many as cores answer the most requests per second under steady load."""
     threads: Annotated[int, Field(ge=1, le=1024, strict=True)] | None = None
     """CPU threads of one instance. By default all cores, shared among the instances; a single
-    instance of a network whose row takes less than 0.3 ms is served with one thread, because
-    the other cores are worth more to the server's front."""
+    instance of a network whose row takes less than 0.3 ms runs on one thread, except for batches
+    of many rows, because threads that wait for each other take longer than it does."""
     versions: Literal["latest", "all"] | Annotated[tuple[Positive, ...], Field(min_length=1)] = (
         "latest"
     )

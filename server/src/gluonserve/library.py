@@ -21,8 +21,9 @@ from gluonserve.errors import InvalidConfig, InvalidRequest
 from gluonserve.loader.importing import PLAIN_ONNX
 from gluonserve.loader.params import Params
 from gluonserve.repository.layout import SYMBOL, ModelSource
-from gluonserve.repository.opening import import_source, open_source
+from gluonserve.repository.opening import import_source
 from gluonserve.repository.samples import read_samples
+from gluonserve.repository.threads import open_in_threads
 from gluonserve.sources import single_source
 from gluonserve.validation import InputCheck
 
@@ -85,7 +86,7 @@ class Model:
             source.name, source.version, source.folder, source.symbol, source.params, settings
         )
         self._samples = read_samples(source.samples) if source.samples else None
-        self._opened: Opened = open_source(self._source, self._samples)
+        self._opened: Opened = open_in_threads(self._source, self._samples)
         self._dtypes = {spec.name: spec.dtype.numpy for spec in self.signature.inputs}
         self._checked = InputCheck(source.name, self.signature)
 

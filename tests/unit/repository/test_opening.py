@@ -17,6 +17,7 @@ from gluonserve.errors import InvalidConfig, InvalidModel, UnsupportedModel
 from gluonserve.executors.options import available_cores
 from gluonserve.inference import InferRequest
 from gluonserve.loader.importing import import_model
+from gluonserve.repository import threads
 from gluonserve.repository.layout import find
 from gluonserve.repository.loading import load_version
 from gluonserve.repository.opening import id_ranges
@@ -50,6 +51,21 @@ class TestThreads:
 
         assert version.description["threads"] == "1"
         assert "; one thread, because a row takes 0." in version.description["why"]
+        assert f"; {available_cores()} for batches of more than " in version.description["why"]
+        version.close()
+
+    @pytest.mark.skipif(available_cores() < 2, reason="there is one thread anyway")
+    def test_many_parameters_are_kept_once(self, tmp_path, monkeypatch) -> None:
+        monkeypatch.setattr(threads, "_MOST_BYTES_TWICE", 0)
+
+        version = loaded(copied(tmp_path, "cnn", FOUR_BY_FOUR))
+
+        assert version.description["why"].endswith(" ms")
+        shapes = {"data": (100_000, 2, 4, 4)}
+        lease = version.executor.lease(shapes)
+        version.executor.run(lease)
+        assert [len(array) for array in lease.outputs.values()] == [100_000]
+        lease.release()
         version.close()
 
     def test_settings_come_first(self, tmp_path) -> None:

@@ -16,7 +16,7 @@ from gluonserve.batching.selfcheck import check_batching, generate_rows
 from gluonserve.batching.tensors import take_rows
 from gluonserve.errors import AnswersDiffer, ExecutionFailed, InvalidModel, ServerNotReady
 from gluonserve.repository.samples import Samples, prepared, read_samples, replay, run
-from gluonserve.repository.threads import open_for_serving
+from gluonserve.repository.threads import open_in_threads
 
 if TYPE_CHECKING:
     import threading
@@ -56,7 +56,7 @@ class Loaded:
 def load_version(
     source: ModelSource,
     stopping: threading.Event,
-    opening: Callable[[ModelSource, Samples | None], Opened] = open_for_serving,
+    opening: Callable[[ModelSource, Samples | None], Opened] = open_in_threads,
 ) -> Loaded:
     """Everything from files to warm; ``stopping`` gives up between two steps.
 
@@ -102,7 +102,10 @@ def _examined(
     batches = policy.enabled and signature.batchable
     notes += _warmed(source, opened, rows, batches=batches)
     return Loaded(
-        *(executor, signature, policy, {**executor.description, **opened.facts}),
+        executor,
+        signature,
+        policy,
+        executor.description,
         notes=tuple(notes),
         device_bytes=opened.device_bytes,
         release=opened.release,

@@ -44,8 +44,7 @@ class Opened:
 
     ``renamed`` maps the outputs' own names to those that settings gave them, ``valid`` tells the
     range of whole-number inputs where the network limits it, ``sizes`` what to try free dimensions
-    with, ``facts`` what there is to say beyond
-    the executor's description, ``release`` frees what the executor does not own.
+    with, ``release`` frees what the executor does not own.
     """
 
     executor: Executor
@@ -53,7 +52,6 @@ class Opened:
     valid: Mapping[str, Below] = field(default_factory=dict)
     sizes: tuple[int, ...] = FREE_SIZES
     notes: tuple[str, ...] = ()
-    facts: Mapping[str, str] = field(default_factory=dict)
     device_bytes: int | None = None
     release: Callable[[], None] = _nothing
 

@@ -1,18 +1,20 @@
-"""How many threads serve a network that does not say: tiny ones leave the cores to the front.
+"""How many threads run a network that does not say: one where a batch is too short for more.
 
-Threads of an engine wait for each other by spinning. Where a row takes next to nothing they spin
+Threads of an engine wait for each other by spinning. Where a batch takes next to nothing they spin
 more than they compute, on cores that the event loop needs to receive requests and send answers.
+docs/decisions/one-thread-for-tiny-networks.md has the figures.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import TYPE_CHECKING
 
 from gluonserve.batching.selfcheck import generate_rows
 from gluonserve.errors import ExecutionFailed
+from gluonserve.executors.by_size import BySize
 from gluonserve.executors.options import available_cores
 from gluonserve.repository.opening import open_source
 from gluonserve.repository.samples import run
@@ -31,20 +33,23 @@ if TYPE_CHECKING:
 SHORT_ROW_SECONDS = 0.0003
 """About what the front spends on a request: a row that takes longer is worth several threads."""
 _PERHAPS_SHORT_SECONDS = 0.001  # among threads that wait for each other
+_LONG_BATCH_SECONDS = 0.003  # of one thread, if every row took as long as one by itself
+_MOST_BYTES_TWICE = 32 << 20  # of parameters, which each of two engines packs for itself
 _FEW, _MANY, _BUDGET_SECONDS = 3, 40, 0.03  # runs, and how long they may take together
 
 
-def open_for_serving(source: ModelSource, samples: Samples | None) -> Opened:
-    """As ``open_source``, but with one thread where that is plenty and settings do not say.
+def open_in_threads(source: ModelSource, samples: Samples | None) -> Opened:
+    """As ``open_source``, but short batches on one thread where settings do not say.
 
     A row runs on all cores; only where it is short the network is compiled again for one thread,
-    and kept so if a row is short there too.
+    which has the short batches if a row is short there too. Long batches stay on all cores, unless
+    there are so many parameters that one engine should be enough.
 
     Raises:
         GluonserveError: a file is broken or missing, or no engine takes the network.
     """
     opened = open_source(source, samples)
-    if not _is_open(source.settings) or _row_seconds(opened) > _PERHAPS_SHORT_SECONDS:
+    if not _is_open(source.settings) or _row(opened).seconds > _PERHAPS_SHORT_SECONDS:
         return opened
     settings = source.settings.model_copy(update={"threads": 1})
     try:
@@ -52,14 +57,29 @@ def open_for_serving(source: ModelSource, samples: Samples | None) -> Opened:
     except BaseException:
         opened.close()
         raise
-    seconds = _row_seconds(alone)
-    if seconds > SHORT_ROW_SECONDS:
+    row = _row(alone)
+    if row.seconds > SHORT_ROW_SECONDS:
         alone.close()
         return opened
-    opened.close()
+    return _both(alone, opened, row)
+
+
+def _both(alone: Opened, opened: Opened, row: _Row) -> Opened:
     why = alone.executor.description["why"]
-    reason = f"{why}; one thread, because a row takes {seconds * 1000:.2g} ms"
-    return replace(alone, facts={"why": reason})
+    reason = f"{why}; one thread, because a row takes {row.seconds * 1000:.2g} ms"
+    if (opened.device_bytes or 0) > _MOST_BYTES_TWICE:
+        opened.close()
+        only = BySize(alone.executor, alone.executor, math.inf, reason)
+        return replace(alone, executor=only)
+    rows = max(1, int(_LONG_BATCH_SECONDS / row.seconds))
+    reason += f"; {available_cores()} for batches of more than {rows}"
+    by_size = BySize(alone.executor, opened.executor, rows * row.elements, reason)
+
+    def release() -> None:
+        alone.release()
+        opened.release()
+
+    return replace(alone, executor=by_size, release=release)
 
 
 def _is_open(settings: ModelSettings) -> bool:
@@ -73,16 +93,25 @@ def _is_open(settings: ModelSettings) -> bool:
     )
 
 
-def _row_seconds(opened: Opened) -> float:
-    """The shortest of several runs of one row; infinite where the engine takes no made-up one."""
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """How long one row took, and how many elements its inputs have together."""
+
+    seconds: float = math.inf
+    elements: int = 0
+
+
+def _row(opened: Opened) -> _Row:
+    """The shortest of several runs of one row; endless where the engine takes no made-up one."""
     signature = opened.executor.signature
     for free in opened.sizes:
         try:
             row = generate_rows(signature, 1, valid=opened.valid, free=free)
-            return _shortest(opened.executor, row)
-        except ExecutionFailed:  # noqa: PERF203 - of another size, perhaps; warm-up tells
+            seconds = _shortest(opened.executor, row)
+        except ExecutionFailed:  # of another size, perhaps; warm-up tells
             continue
-    return math.inf
+        return _Row(seconds, sum(array.size for array in row.values()))
+    return _Row()
 
 
 def _shortest(executor: Executor, row: Mapping[str, np.ndarray]) -> float:

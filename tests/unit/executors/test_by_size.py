@@ -1,0 +1,57 @@
+"""One network, compiled for short batches and for long ones."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from unit.batching.fakes import FakeExecutor, row
+
+import gluonserve
+from gluonserve.executors.by_size import BySize
+from gluonserve.executors.options import available_cores
+
+
+def answered(executor, inputs):
+    lease = executor.lease({name: array.shape for name, array in inputs.items()})
+    for name, array in inputs.items():
+        lease.inputs[name][...] = array
+    executor.run(lease)
+    answers = {name: array.copy() for name, array in lease.outputs.items()}
+    lease.release()
+    return answers
+
+
+class TestBySize:
+    def test_a_batch_gets_memory_and_runs_where_it_fits(self) -> None:
+        few, many = FakeExecutor(), FakeExecutor()
+        executor = BySize(few, many, 9, "because")
+
+        for rows in (1, 4, 3, 5):
+            answer = answered(executor, row(1.5, rows))["doubled"]
+            assert np.array_equal(answer, np.full((rows, 3), 3.0))
+
+        assert (few.sizes, many.sizes) == ([1, 3], [4, 5])
+        assert (few.leases_out, many.leases_out) == (0, 0)
+
+    def test_it_closes_both(self) -> None:
+        closed = []
+        few, many = FakeExecutor(), FakeExecutor()
+        few.close, many.close = lambda: closed.append("few"), lambda: closed.append("many")
+
+        BySize(few, many, 9, "because").close()
+
+        assert closed == ["few", "many"]
+
+
+@pytest.mark.skipif(available_cores() < 2, reason="there is one thread anyway")
+def test_a_loaded_network_answers_batches_of_every_size_alike() -> None:
+    rng = np.random.default_rng(3)
+    images = rng.integers(0, 256, (700, 28, 28, 1), np.uint8)
+    with gluonserve.load("models/lenet_digits") as model:
+        why = model.executor.description["why"]
+        (whole,) = model(data=images).values()
+        parts = [model(data=images[at : at + 1])["digits"] for at in range(0, 700, 100)]
+
+    assert "; one thread, because a row takes 0." in why
+    assert f"; {available_cores()} for batches of more than" in why
+    np.testing.assert_allclose(whole[::100], np.concatenate(parts), rtol=1e-4, atol=1e-6)
