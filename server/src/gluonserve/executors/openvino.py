@@ -1,8 +1,9 @@
 """OpenVINO: the engine for processors; one model for all shapes, one stream for each instance.
 
-The network is compiled once with free dimensions; docs/decisions/ says what static shapes would
-gain and cost. Shapes are tried on a copy before the engine meets them, and a network that failed
-all the same is compiled again before its next run: see ``shapes.py`` for why.
+The network is compiled once with free dimensions, and small ones again for shapes that come often;
+docs/decisions/ says what static shapes gain and cost. Shapes are tried on a copy before the engine
+meets them, and a network that failed all the same is compiled again before its next run: see
+``shapes.py`` for why.
 """
 
 from __future__ import annotations
@@ -21,10 +22,12 @@ from gluonserve.errors import (
     UnsupportedModel,
 )
 from gluonserve.executors.empty import EmptyLease
-from gluonserve.executors.memory import AskedShapes, FreeList, SlotLease, input_memory
+from gluonserve.executors.frequent_shapes import FrequentShapes, affordable_copies
+from gluonserve.executors.infer_requests import Compiled, RequestLease, RequestSlot
+from gluonserve.executors.memory import AskedShapes, FreeList
 from gluonserve.executors.options import available_cores, cuda_index
-from gluonserve.executors.shapes import Expected, Shapes
-from gluonserve.executors.weights import borrowed, let_pages_go, weights_as_inputs
+from gluonserve.executors.shapes import Shapes, state
+from gluonserve.executors.weights import borrowed, let_pages_go, stamps, weights_as_inputs
 from gluonserve.loader.importing import Target
 from gluonserve.tensors import DType
 
@@ -36,10 +39,9 @@ except ImportError as missing:
     raise BackendUnavailable("openvino is not installed: pip install openvino") from missing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
-    import numpy as np
-
+    from gluonserve.executors.infer_requests import Combination
     from gluonserve.executors.options import ExecutorOptions
     from gluonserve.executors.protocol import Lease
     from gluonserve.loader.importing import Imported, Lowered
@@ -114,7 +116,9 @@ def compile_model(imported: Imported, options: ExecutorOptions) -> OpenVinoExecu
     except RuntimeError as error:
         raise UnsupportedModel(f"openvino does not take this network: {_gist(error)}") from error
     let_pages_go(lowered.weights.values())
-    return OpenVinoExecutor(imported.signature, options, network, compiled)
+    parameters = sum(array.nbytes for array in lowered.weights.values())
+    copies = affordable_copies(parameters) if network.is_free else 0
+    return OpenVinoExecutor(imported.signature, options, network, compiled, copies)
 
 
 class _Network:
@@ -131,8 +135,17 @@ class _Network:
         self.processor = str(core.get_property("CPU", "FULL_DEVICE_NAME"))
         self.shapes = Shapes(model, (spec.name for spec in signature.inputs))
 
+    @property
+    def is_free(self) -> bool:
+        return bool(self._model.is_dynamic())
+
     def compile(self) -> openvino.CompiledModel:
         return self._core.compile_model(self._model, "CPU", self._settings)
+
+    def compile_for(self, shapes: Mapping[str, tuple[int, ...]]) -> openvino.CompiledModel:
+        model = self._model.clone()
+        state(model, shapes)
+        return self._core.compile_model(model, "CPU", self._settings)
 
 
 class OpenVinoExecutor:
@@ -144,6 +157,7 @@ class OpenVinoExecutor:
         options: ExecutorOptions,
         network: _Network,
         compiled: openvino.CompiledModel,
+        copies: int,
     ) -> None:
         self._signature = signature
         self._options = options
@@ -156,7 +170,10 @@ class OpenVinoExecutor:
         # one in C for one: a semaphore is made of Python
         one = options.instances == 1
         self._streams = threading.Lock() if one else threading.BoundedSemaphore(options.instances)
-        self._free = FreeList(lambda: _Slot(signature), keep=options.instances + 2)
+        self._free = FreeList(lambda: RequestSlot(signature), keep=options.instances + 2)
+        self._frequent = FrequentShapes(self._compiled_for, copies)
+        self._makes_copies = copies > 0
+        self._stamps = stamps(options.source or ())
 
     @property
     def signature(self) -> Signature:
@@ -180,7 +197,7 @@ class OpenVinoExecutor:
             "instances": str(self._options.instances),
             "why": self._options.why,
         }
-        notes = _notes(self._signature)
+        notes = _notes(self._signature, makes_copies=self._makes_copies)
         if notes:
             facts["note"] = "; ".join(notes)
         return facts
@@ -189,24 +206,33 @@ class OpenVinoExecutor:
         """Memory bound to an infer request when it runs."""
         if self._asked.have_no_rows(shapes):
             return EmptyLease(self._signature, shapes)
-        return _Lease(self._free, self._names, shapes)
+        network = self._network
+        met = network.shapes.met(shapes) if network is not None else None
+        alone = met.alone if met is not None else None
+        free = self._free if alone is None else alone.free
+        return RequestLease(free, self._names, shapes, alone)
 
     def run(self, lease: Lease) -> None:
         """Infer in place; waits for a stream when more callers than ``concurrency`` come."""
         if isinstance(lease, EmptyLease):
             lease.answer(self)
             return
-        if not isinstance(lease, _Lease):
+        if not isinstance(lease, RequestLease):
             raise TypeError("the lease is another executor's")
-        expected = self._expected(lease.shapes)
+        combination = self._combination(lease.shapes)
         with self._streams:
+            alone = lease.alone
+            if alone is not None and self._ran_alone(lease, alone, combination):
+                return
             compiled = self._usable()
-            lease.run(compiled, expected, self._forget)
+            self._run(lease, compiled, combination)
             if compiled is not self._compiled:  # another stream's failure may have reached this run
-                lease.run(self._usable(), expected, self._forget)
+                self._run(lease, self._usable(), combination)
+            self._frequent.ran(combination, lease)
 
     def close(self) -> None:
-        """Free the compiled network; idempotent."""
+        """Free the compiled network and its copies; idempotent."""
+        self._frequent.close()
         with self._compiling:
             self._compiled = self._network = None
         self._free.clear()
@@ -217,13 +243,37 @@ class OpenVinoExecutor:
             raise ExecutionFailed("the executor is closed")
         return network
 
-    def _expected(self, shapes: Mapping[str, tuple[int, ...]]) -> Expected:
+    def _combination(self, shapes: Mapping[str, tuple[int, ...]]) -> Combination:
         network = self._opened()
         try:
-            return network.shapes.outputs(shapes)
+            return network.shapes.combination(shapes)
         except RuntimeError as error:
             listed = ", ".join(f"{name} {list(shape)}" for name, shape in shapes.items())
             raise ShapesRefused(f"the network does not take {listed}") from error
+
+    def _compiled_for(self, shapes: Mapping[str, tuple[int, ...]]) -> Compiled:
+        if stamps(self._options.source or ()) != self._stamps:
+            raise ExecutionFailed("its files are no longer those that were read")
+        compiled = self._opened().compile_for(shapes)
+        return Compiled(compiled, self._signature, keep=self._options.instances + 2)
+
+    def _ran_alone(self, lease: RequestLease, alone: Compiled, combination: Combination) -> bool:
+        """Whether the network compiled for just these shapes answered; if not, it never will."""
+        try:
+            lease.run(alone.model, combination.expected)
+        except ExecutionFailed:
+            combination.alone = None  # the network with free dimensions has the last word
+            return False
+        return True
+
+    def _run(
+        self, lease: RequestLease, compiled: openvino.CompiledModel, combination: Combination
+    ) -> None:
+        try:
+            lease.run(compiled, combination.expected)
+        except ExecutionFailed:
+            self._forget(compiled)
+            raise
 
     def _usable(self) -> openvino.CompiledModel:
         """The compiled network, compiled again if a run has failed in it."""
@@ -241,67 +291,7 @@ class OpenVinoExecutor:
                 self._compiled = None
 
 
-class _Slot:
-    """An infer request and the memory that is bound to its inputs."""
-
-    def __init__(self, signature: Signature) -> None:
-        self.memory = input_memory(signature)
-        self._compiled: openvino.CompiledModel | None = None
-        self._request: openvino.InferRequest | None = None
-        self._read: frozenset[str] = frozenset()
-        self._bound: dict[str, np.ndarray] = {}
-
-    def bind(
-        self, compiled: openvino.CompiledModel, inputs: Mapping[str, np.ndarray]
-    ) -> openvino.InferRequest:
-        """The request with these arrays as its inputs; does nothing when they already are.
-
-        OpenVINO drops an input of which only the shape is read once that is known.
-        """
-        request = self._request
-        if request is None or self._compiled is not compiled:
-            request, self._compiled, self._bound = compiled.create_infer_request(), compiled, {}
-            self._request = request
-            self._read = frozenset().union(*(port.names for port in compiled.inputs))
-        for name, array in inputs.items():
-            if self._bound.get(name) is not array and name in self._read:
-                self._bound.pop(name, None)
-                request.set_tensor(name, openvino.Tensor(array, shared_memory=True))
-                self._bound[name] = array
-        return request
-
-
-class _Lease(SlotLease[_Slot]):
-    """One holder's use of a slot."""
-
-    def __init__(
-        self, free: FreeList[_Slot], names: tuple[str, ...], shapes: Mapping[str, tuple[int, ...]]
-    ) -> None:
-        super().__init__(free, shapes)
-        self._names, self.shapes = names, dict(shapes)
-
-    def run(
-        self,
-        compiled: openvino.CompiledModel,
-        expected: Expected,
-        failed: Callable[[openvino.CompiledModel], None],
-    ) -> None:
-        """Infer; the outputs are views of the request's own tensors."""
-        slot = self.slot
-        try:
-            request = slot.bind(compiled, self.inputs)
-            answers = request.infer(share_outputs=True, decode_strings=False).to_tuple()
-        except RuntimeError as error:
-            failed(compiled)
-            raise ExecutionFailed("openvino failed on a batch") from error
-        for answer, shape in zip(answers, expected, strict=True):
-            if shape is not None and answer.shape != shape:
-                failed(compiled)
-                raise ExecutionFailed(f"openvino gave shape {answer.shape} instead of {shape}")
-        self.outputs = dict(zip(self._names, answers, strict=True))
-
-
-def _notes(signature: Signature) -> list[str]:
+def _notes(signature: Signature, *, makes_copies: bool) -> list[str]:
     """What a person should know of how OpenVINO runs this network."""
     notes = []
     if any(spec.dtype in _WIDE for spec in (*signature.inputs, *signature.outputs)):
@@ -312,7 +302,10 @@ def _notes(signature: Signature) -> list[str]:
         if any(size < 0 for at, size in enumerate(spec.shape) if at != spec.batch_axis)
     ]
     if free:
-        notes.append(f"any size of {', '.join(free)} is taken; stating its shape makes it faster")
+        advice = "stating its shape makes it faster"
+        if makes_copies:
+            advice = "sizes that come often are compiled by themselves"
+        notes.append(f"any size of {', '.join(free)} is taken; {advice}")
     return notes
 
 
