@@ -55,7 +55,7 @@ class FrequentShapes:
     def ran(self, combination: Combination, lease: RequestLease) -> None:
         """Count a run; the lease still holds its inputs and outputs."""
         combination.runs += 1
-        if combination.runs % OFTEN == 0 and self._left:
+        if combination.runs % OFTEN == 0 and self._left and not combination.tried:
             self._begin(combination, lease)
 
     def close(self) -> None:
@@ -70,6 +70,7 @@ class FrequentShapes:
             if not self._left or (self._thread is not None and self._thread.is_alive()):
                 return  # it is asked again when the shapes have come as often once more
             self._left -= 1
+            combination.tried = True
             example = _copied(lease.inputs), _copied(lease.outputs)
             self._thread = threading.Thread(
                 target=self._compile, args=(combination, *example), name="compile-for-shapes"

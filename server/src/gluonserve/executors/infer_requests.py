@@ -68,13 +68,14 @@ class Compiled:
 class Combination:
     """One combination of input shapes, and the outputs' for it: None where values decide them.
 
-    ``alone`` is the network compiled for just these shapes, where there is one, and ``runs`` counts
-    the batches that ran without.
+    ``alone`` is the network compiled for just these shapes, where there is one; ``runs`` counts the
+    batches that ran without, and ``tried`` tells that it was compiled, for that happens once.
     """
 
     expected: Expected
     alone: Compiled | None = None
     runs: int = 0
+    tried: bool = False
 
 
 class RequestLease(SlotLease[RequestSlot]):
