@@ -76,6 +76,18 @@ def test_channels_are_learned_through_operators_in_between() -> None:
     assert network.signature.inputs[0].shape == (-1, -1, -1, 3)
 
 
+def test_a_grid_of_places_has_x_and_y() -> None:
+    net = Network()
+    grid = net.add("GridGenerator", net.variable("shifts"), transform_type="warp")
+    net.add("BilinearSampler", net.variable("data"), grid)
+
+    network = import_model(net.to_bytes())
+
+    shapes = {spec.name: spec.shape for spec in network.signature.inputs}
+    assert shapes == {"data": (-1, -1, -1, -1), "shifts": (-1, 2, -1, -1)}
+    assert network.signature.batchable
+
+
 def test_inputs_that_are_added_learn_from_each_other() -> None:
     net = Network()
     first = net.add("FullyConnected", net.variable("a"), net.variable("v"), num_hidden=5,

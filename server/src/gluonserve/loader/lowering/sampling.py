@@ -28,6 +28,7 @@ def grid_generator(
     """Places to sample, (N, 2, H, W) with x first, from -1 at one corner to 1 at the other."""
     if transform_type == "affine":
         return _affine_grid(op, data, target_shape)
+    op.equate(data.shape[1], 2, f"shifts of {list(data.shape)}, not one across and one down")
     height, width = data.shape[2:]
     across = op.unsqueeze(op.cast(steps(op, width), data.dtype), 0, 1, 2)
     down = op.unsqueeze(op.cast(steps(op, height), data.dtype), 0, 1, 3)
@@ -42,6 +43,8 @@ def grid_generator(
 @OPS.lowers("BilinearSampler", ignoring=("cudnn_off",))
 def bilinear_sampler(op: Emit, data: Value, grid: Value) -> Value:
     """Interpolates at the places of a grid; what lies outside is 0."""
+    op.equate(grid.shape[1], 2, f"a grid of {list(grid.shape)} has not x and y")
+    op.equate(data.shape[0], grid.shape[0], f"{data.shape[0]} pictures, {grid.shape[0]} grids")
     places = op.transpose(grid, (0, 2, 3, 1))
     return _sampled(op, data, places, align_corners=1, padding_mode="zeros")
 
