@@ -163,6 +163,13 @@ def test_free_dimensions_are_tried_with_the_sizes_that_the_network_tells() -> No
     assert check_batching(executor, sizes=(49, 28)).safe
 
 
+def test_shapes_that_the_network_tells_are_tried_as_they_are() -> None:
+    executor = FakeExecutor(fails_on=lambda inputs: inputs["data"].shape[1] != 28)
+
+    assert check_batching(executor, sizes=({"data": (1, 28)},)).safe
+    assert max(executor.sizes) == 5
+
+
 def test_recorded_samples_are_preferred_and_few_of_them_suffice() -> None:
     executor = FakeExecutor()
 

@@ -7,7 +7,7 @@ from tests.networks import Network
 
 from gluonserve.loader.fitting import fitting_sizes
 from gluonserve.loader.importing import import_model
-from gluonserve.loader.lowering.dims import free
+from gluonserve.loader.lowering.dims import Dim, free
 
 USUAL = (16, 64, 4)
 H, W = free("h"), free("w")
@@ -50,3 +50,41 @@ def test_a_flattened_picture_tells_its_size_through_the_weights() -> None:
     network = import_model(net.to_bytes(), params)
 
     assert fitting_sizes(network.demands, USUAL)[0] == 28
+
+
+class TestDimensionsApart:
+    """No size does for all free dimensions, but each group of tied ones has a size that does."""
+
+    def test_channels_that_meet_their_stored_means_are_as_many(self) -> None:
+        net = Network()
+        less = net.add("broadcast_sub", net.variable("data"), net.variable("mean"))
+        net.add("Convolution", less, net.variable("w"), kernel=(3, 3), num_filter=2, no_bias=True)
+        params = {"mean": np.ones((1, 3, 1, 1), np.float32), "w": np.ones((2, 3, 3, 3), np.float32)}
+
+        network = import_model(net.to_bytes(), params)
+
+        sizes = fitting_sizes(network.demands, USUAL, network.broadcasts, network.input_dims)
+        assert sizes[0] == {"data": (1, 3, 16, 16)}
+        assert network.signature.inputs[0].shape == (-1, -1, -1, -1)  # one channel would do as well
+
+    def test_oblong_pictures_that_are_flattened(self) -> None:
+        def pooled(size: Dim) -> Dim:
+            return (size - 4) // 8
+
+        shape = (free("batch"), 3, H, W)
+
+        sizes = fitting_sizes([(8 * pooled(H) * pooled(W), 8 * 18)], USUAL, shapes={"data": shape})
+
+        assert sizes[:2] == ({"data": (1, 3, 28, 52)}, {"data": (1, 3, 52, 28)})
+        assert sizes[-3:] == USUAL
+
+    def test_a_dimension_that_broadcasts_to_two_sizes_is_one(self) -> None:
+        shapes = {"x": (free("batch"), H, W)}
+
+        sizes = fitting_sizes((), USUAL, [(H, 3), (H, 5)], shapes)
+
+        assert sizes == ({"x": (1, 1, 16)}, *USUAL)
+
+    def test_rows_that_meet_a_size_leave_the_others_as_they_are(self) -> None:
+        assert fitting_sizes((), USUAL, [(free("batch"), 8)], {"x": (free("batch"), H)}) == USUAL
+        assert fitting_sizes([(free("batch"), 8)], USUAL, (), {"x": (free("batch"), H)}) == USUAL

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from exported import Graph, activations
+from params_writer import dense, params_file
 
 from gluonserve.batching.selfcheck import Below
 from gluonserve.dataplane import DataPlane
@@ -212,6 +213,23 @@ class TestRowsThatAreMixed:
         assert answer.outputs["centred_output"].shape == (2, 3)
         assert not repository.get("centred").batched
         await repository.close(5)
+
+
+class TestSizesForTheCheck:
+    def test_a_network_that_adds_a_table_of_positions_is_batched(self, tmp_path) -> None:
+        graph = Graph()
+        words, table = graph.variable("words"), graph.variable("table")
+        placed = graph.operator("broadcast_add", "placed", [words, table])
+        (tmp_path / "net-symbol.json").write_text(
+            graph.text([graph.operator("tanh", "answer", [placed])])
+        )
+        stored = np.random.default_rng(0).normal(size=(1, 7, 5)).astype(np.float32)
+        (tmp_path / "net-0000.params").write_bytes(params_file([dense(stored)], ["arg:table"]))
+
+        version = loaded(tmp_path)
+
+        assert version.signature.batchable
+        version.close()
 
 
 class TestRecurrentNetwork:

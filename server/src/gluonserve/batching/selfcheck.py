@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -30,7 +30,8 @@ _TINY = 1e-6
 _MOST_BYTES = 2**31
 """The most that is generated: no request can carry more, and a stated shape may be a mistake."""
 
-Tensors = dict[str, np.ndarray]
+Tensors: TypeAlias = "dict[str, np.ndarray]"
+Shapes: TypeAlias = "Mapping[str, Sequence[int]]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ def check_batching(
     samples: Mapping[str, np.ndarray] | None = None,
     *,
     valid: Mapping[str, Below] | None = None,
-    sizes: Sequence[int] = FREE_SIZES,
+    sizes: Sequence[int | Shapes] = FREE_SIZES,
     tolerance: float = TOLERANCE,
 ) -> Verdict:
     """Judge with the recorded rows if there are two distinct ones, else with generated ones.
@@ -123,14 +124,15 @@ def generate_rows(
     count: int = _ROWS,
     *,
     valid: Mapping[str, Below] | None = None,
-    free: int = FREE_SIZES[0],
+    free: int | Shapes = FREE_SIZES[0],
     seed: int = 0,
 ) -> Tensors:
     """Distinct rows for every input: normal floats, whole numbers inside the valid range.
 
     A range in ``valid`` holds for float inputs too, whose values may be token ids. Bytes without a
     range are pixels; other integers without one are 0 or 1. Rows differ in scale as well, so that a
-    mean or a maximum over the batch shows.
+    mean or a maximum over the batch shows. ``free`` is the size of all free dimensions, or holds
+    the shapes of the inputs by name.
 
     Raises:
         ExecutionFailed: an input would take more than 2 GiB.
@@ -151,8 +153,9 @@ def generate_rows(
     }
 
 
-def _filled(spec: TensorSpec, count: int, free: int) -> list[int]:
-    shape = [free if size < 0 else size for size in spec.shape]
+def _filled(spec: TensorSpec, count: int, free: int | Shapes) -> list[int]:
+    given = (free,) * len(spec.shape) if isinstance(free, int) else free[spec.name]
+    shape = [own if own >= 0 else size for own, size in zip(spec.shape, given, strict=True)]
     if spec.batch_axis is not None:
         shape[spec.batch_axis] = count
     return shape

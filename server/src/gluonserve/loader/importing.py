@@ -90,6 +90,8 @@ class Imported:
     """The names of the outputs."""
     demands: tuple[Demand, ...] = field(default=(), repr=False)
     """What operators ask of free dimensions."""
+    broadcasts: tuple[Demand, ...] = field(default=(), repr=False)
+    """Dimensions that are alike or of which one is 1."""
     rewrites: tuple[str, ...] = ()
     """What ``plan`` runs in another form than ``graph`` has it."""
 
@@ -192,6 +194,7 @@ def _imported(
         holes=built.build.known,
         answers=tuple(spec.name for spec in signature.outputs),
         demands=tuple(built.build.demands),
+        broadcasts=tuple(built.build.broadcasts),
         rewrites=rewritten.chains,
     )
 

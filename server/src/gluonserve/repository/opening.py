@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from gluonserve.config import ModelSettings
     from gluonserve.executors.protocol import Executor, Lease
+    from gluonserve.loader.fitting import Sizes
     from gluonserve.loader.importing import Imported
     from gluonserve.repository.layout import ModelSource
     from gluonserve.repository.samples import Samples
@@ -50,7 +51,7 @@ class Opened:
     executor: Executor
     renamed: Mapping[str, str] = field(default_factory=dict)
     valid: Mapping[str, Below] = field(default_factory=dict)
-    sizes: tuple[int, ...] = FREE_SIZES
+    sizes: tuple[Sizes, ...] = FREE_SIZES
     notes: tuple[str, ...] = ()
     device_bytes: int | None = None
     release: Callable[[], None] = _nothing
@@ -146,7 +147,7 @@ def open_source(source: ModelSource, samples: Samples | None) -> Opened:
         executor,
         renamed=_renamed(imported, settings),
         valid=id_ranges(imported),
-        sizes=fitting_sizes(imported.demands, FREE_SIZES),
+        sizes=fitting_sizes(imported.demands, FREE_SIZES, imported.broadcasts, imported.input_dims),
         notes=imported.notes,
         device_bytes=imported.facts().parameter_bytes,
         release=release,

@@ -84,6 +84,8 @@ class Build:
     """Free dimensions that operators take for rows."""
     demands: dict[tuple[Dim, Dim], None] = field(default_factory=dict)
     """Dimensions that operators want alike where that fixes no free one."""
+    broadcasts: dict[tuple[Dim, Dim], None] = field(default_factory=dict)
+    """Dimensions of which operators want one to be 1 where they are not alike."""
     parameters: dict[str, str] = field(default_factory=dict)
     """Which of the constants are stored parameters, and their names there."""
     node: Node | None = None

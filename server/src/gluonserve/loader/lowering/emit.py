@@ -178,12 +178,15 @@ class Emit:
             return one
         if isinstance(one, int) and isinstance(other, int):
             raise InvalidModel(f"{what or 'dimensions'}: {one} is not {other}")
-        fact = dims.solved(one, other)
-        if fact is not None:
+        if (fact := dims.solved(one, other)) is not None:
             self._build.learned.setdefault(*fact)
         else:
             self._build.demands[one, other] = None
         return one if isinstance(one, int) else other if isinstance(other, int) else one
+
+    def broadcasts(self, one: Dim, other: Dim) -> None:
+        """Say that two dimensions are alike or one of them is 1, and of which a free one is."""
+        self._build.broadcasts[one, other] = None
 
     def couple(self, *shape: Dim) -> None:
         """Say that elements along these dimensions depend on each other: they cannot be rows."""
@@ -242,9 +245,8 @@ class Emit:
             return value
         vector = self.shape_vector(wanted)
         reads = value.reads_data
-        return self.node("Expand", value, vector, types=[(value.dtype, wanted)], reads_data=reads)[
-            0
-        ]
+        types = [(value.dtype, wanted)]
+        return self.node("Expand", value, vector, types=types, reads_data=reads)[0]
 
     def cast(self, value: Value, dtype: DType) -> Value:
         """``value`` as another type; itself where it has it already."""

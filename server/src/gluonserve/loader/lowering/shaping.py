@@ -203,6 +203,8 @@ def broadcast(op: Emit, data: Value, wanted: Sequence[Dim]) -> Value:
     for size, has in zip(wanted[missing:], data.shape, strict=True):
         if isinstance(has, int) and has != 1:
             op.equate(size, has, f"{list(data.shape)} broadcast to {list(wanted)}")
+        elif size != has and not isinstance(has, int):
+            op.broadcasts(size, has)
     if 0 in wanted:
         return op.filled(0, wanted, data.dtype)
     return op.expand(data, wanted)

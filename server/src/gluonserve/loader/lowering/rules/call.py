@@ -82,10 +82,10 @@ class Call:
                 common = dim
             elif isinstance(common, int) and isinstance(dim, int):
                 self.equate(common, dim)
-            elif isinstance(dim, int) or isinstance(common, int):
-                common = dim if isinstance(dim, int) else common
             else:
-                common = dims.larger(common, dim)
+                self.op.broadcasts(common, dim)
+                known = [one for one in (common, dim) if isinstance(one, int)]
+                common = known[0] if known else dims.larger(common, dim)
         return common
 
 
