@@ -187,6 +187,29 @@ def test_network_leaves_as_an_onnx_file(
     onnx.checker.check_model(onnx.load(path), full_check=True)
 
 
+@pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
+def test_inputs_that_share_no_batch_may_differ_in_rows(tmp_path: Path, engine: str) -> None:
+    """MXNet takes them; each answer's shape comes from the input that it belongs to."""
+    graph = exported.Graph()
+    a, b = graph.variable("a"), graph.variable("b")
+    twice = graph.operator("_mul_scalar", "twice", [a], scalar=2)
+    joined = graph.operator("Concat", "joined", [twice, b], dim=0, num_args=2)
+    as_long = graph.operator("slice_like", "as_long", [joined, b], axes=(0,))
+    symbol = tmp_path / "net-symbol.json"
+    symbol.write_text(graph.text([joined, as_long]))
+    shapes = {"a": ("FP32", [-1, 3]), "b": ("FP32", [-1, 3])}
+
+    with gluonserve.load(symbol, inputs=shapes, executor=engine) as model:
+        few, many = np.ones((2, 3), np.float32), np.full((5, 3), 3, np.float32)
+        answers = model(a=few, b=many), model(a=many, b=few)
+
+    rows = [[2] * 2 + [3] * 5, [6] * 5 + [1] * 2]
+    for answer, whole, count in zip(answers, rows, (5, 2), strict=True):
+        joined_rows, some = (answer[f"{name}_output"] for name in ("joined", "as_long"))
+        np.testing.assert_array_equal(joined_rows, np.repeat([[one] for one in whole], 3, 1))
+        np.testing.assert_array_equal(some, joined_rows[:count])
+
+
 def test_close_is_idempotent(network: exported.Network, tmp_path: Path) -> None:
     model = gluonserve.load(*network.export(tmp_path))
 

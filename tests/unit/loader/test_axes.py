@@ -19,6 +19,14 @@ def test_axis_0_of_every_input_counts_rows() -> None:
     assert batch_facts(shapes, {}) == {"a_0": ROWS, "b_0": ROWS}
 
 
+def test_only_one_input_counts_rows_where_they_stand_apart_unless_settings_name_others() -> None:
+    shapes = {"a": shape("a", None, 3), "b": shape("b", None), "c": (free("b_0"),)}
+    said = {"a": InputHint(batch_axis=0)}
+
+    assert batch_facts(shapes, {}, apart=True) == {"b_0": ROWS}
+    assert batch_facts(shapes, said, apart=True) == {"a_0": ROWS}
+
+
 def test_a_tie_to_lengths_decides_for_the_second_axis() -> None:
     shapes = {"data": shape("data", None, None, 3), "ends": (free("data_1"),)}
 

@@ -76,6 +76,34 @@ def test_channels_are_learned_through_operators_in_between() -> None:
     assert network.signature.inputs[0].shape == (-1, -1, -1, 3)
 
 
+def test_inputs_have_as_many_rows_only_where_that_makes_batches_or_settings_say_so() -> None:
+    net = Network()
+    net.add("Concat", net.variable("a"), net.variable("b"), dim=0, num_args=2)
+    stated = {name: InputHint(shape=(-1, 3)) for name in "ab"}
+
+    apart = import_model(net.to_bytes(), inputs=stated).signature
+    alike = import_model(net.to_bytes(), inputs=stated, alike=True).signature
+
+    assert [spec.batch_axis for spec in apart.inputs] == [0, None]
+    assert [spec.batch_axis for spec in alike.inputs] == [0, 0]
+    assert apart.why == alike.why  # as nobody hears of the second attempt
+    assert not apart.batchable
+
+
+def test_rows_of_one_input_are_batched_where_those_of_all_are_not() -> None:
+    """Distances from points to a list of places, which all points of a batch share."""
+    net = Network()
+    points = net.add("expand_dims", net.variable("points"), axis=1)
+    net.add("broadcast_sub", points, net.add("expand_dims", net.variable("places"), axis=0))
+    stated = {name: InputHint(shape=(-1, 3)) for name in ("points", "places")}
+
+    signature = import_model(net.to_bytes(), inputs=stated).signature
+
+    assert signature.batchable
+    assert [spec.batch_axis for spec in signature.inputs] == [0, None]
+    assert [spec.batch_axis for spec in signature.outputs] == [0]
+
+
 def test_a_grid_of_places_has_x_and_y() -> None:
     net = Network()
     grid = net.add("GridGenerator", net.variable("shifts"), transform_type="warp")

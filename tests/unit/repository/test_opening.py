@@ -150,6 +150,23 @@ class TestSettingsReachTheNetwork:
         assert "depends on them" in version.signature.why
         version.close()
 
+    @pytest.mark.parametrize(
+        "said", ["[[outputs]]\nindex = 0\nbatch_axis = 0", "[batching]\nenabled = 'force'"]
+    )
+    def test_rows_that_settings_see_in_outputs_are_those_of_all_inputs(
+        self, tmp_path, said
+    ) -> None:
+        graph = Graph()
+        joined = graph.operator("Concat", "c", [*map(graph.variable, "ab")], dim=0, num_args=2)
+        (tmp_path / "net-symbol.json").write_text(graph.text([joined]))
+        stated = "".join(f"[[inputs]]\nname = '{name}'\nshape = [-1, 3]\n" for name in "ab")
+        (tmp_path / "model.toml").write_text(stated + said)
+
+        version = loaded(tmp_path)
+
+        assert [spec.batch_axis for spec in version.signature.inputs] == [0, 0]
+        version.close()
+
     def test_symbol_without_its_parameters_says_so(self, tmp_path) -> None:
         copied(tmp_path, "cnn")
         (tmp_path / "cnn" / "cnn-0000.params").unlink()

@@ -22,6 +22,8 @@ def batch_facts(
     hints: Mapping[str, InputHint],
     coupled: Collection[str] = (),
     rows: Collection[str] = (),
+    *,
+    apart: bool = False,
 ) -> dict[str, Dim]:
     """The free dimensions that are ``batch``, given what inputs are known to be.
 
@@ -30,7 +32,8 @@ def batch_facts(
     (T, N, C)), the tie decides, so that no input has two such axes. A dimension along which an
     operator couples elements (the steps of a recurrent layer) counts rows only if settings say so.
     Where nothing is left and settings say nothing, ``rows`` are what a recurrent layer takes for
-    rows: axis 1 of data with steps first.
+    rows: axis 1 of data with steps first. Inputs that stand ``apart`` need not have as many rows:
+    only those of the likeliest count, or those that settings name.
     """
     chosen: dict[str, Dim] = {}
     wanted = {name: _wanted(shape, hints.get(name)) for name, shape in shapes.items()}
@@ -38,7 +41,10 @@ def batch_facts(
     for symbol in votes.keys() & coupled:
         if not _explicit(symbol, wanted, hints):
             del votes[symbol]
-    for symbol in sorted(votes, key=lambda text: (-_explicit(text, wanted, hints), -votes[text])):
+    order = sorted(votes, key=lambda text: (-_explicit(text, wanted, hints), -votes[text]))
+    if apart:
+        order = [one for one in order if _explicit(one, wanted, hints)] or order[:1]
+    for symbol in order:
         trial = {**chosen, symbol: dims.free(BATCH)}
         if not any(_twice(shape, trial) for shape in shapes.values()):
             chosen = trial

@@ -119,19 +119,21 @@ def settled(
     known: Mapping[str, InputFact],
     hints: Mapping[str, InputHint],
     samples: Mapping[str, np.ndarray],
+    *,
+    apart: bool = False,
 ) -> Built:
     """The graph lowered with everything that it says about its inputs.
 
     It is lowered with a free dimension for every unknown one, operators fix some (a convolution
     its channels), and it is lowered again until no more is learned. Then the free dimensions that
-    count rows become one, ``batch``.
+    count rows become one, ``batch``; only one of them does where inputs stand ``apart``.
 
     Raises:
         InvalidConfig: settings contradict the graph, or a dimension must be stated.
         InvalidModel: the graph contradicts itself.
     """
     try:
-        return _settled(plan, known, hints, samples)
+        return _settled(plan, known, hints, samples, apart=apart)
     except InvalidModel as contradiction:
         stated = {name: hint.shape for name, hint in hints.items() if hint.shape is not None}
         free = {n: InputFact(f.dtype, (-1,) * len(f.shape)) for n, f in known.items()}
@@ -174,6 +176,8 @@ def _settled(
     known: Mapping[str, InputFact],
     hints: Mapping[str, InputHint],
     samples: Mapping[str, np.ndarray],
+    *,
+    apart: bool = False,
 ) -> Built:
     shapes: dict[str, tuple[Dim, ...]] = {
         name: tuple(
@@ -204,7 +208,8 @@ def _settled(
         if batched:
             return _without_holes(built)
         build = built.build
-        _merge(learned, axes.batch_facts(current, hints, build.coupled, build.rows), symbols)
+        counted = axes.batch_facts(current, hints, build.coupled, build.rows, apart=apart)
+        _merge(learned, counted, symbols)
         batched = True
     raise InvalidModel("the shapes of the inputs do not settle")
 

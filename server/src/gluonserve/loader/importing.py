@@ -131,13 +131,15 @@ def import_model(
     inputs: Mapping[str, InputHint] | None = None,
     outputs: Mapping[int, str] | None = None,
     samples: Mapping[str, np.ndarray] | None = None,
+    alike: bool = False,
     table: OpTable = TABLE,
 ) -> Imported:
     """Import an exported network.
 
     ``params`` is a file, or arrays by name. ``inputs`` are what settings say of inputs by name,
     ``outputs`` new names of outputs by position, ``samples`` recorded inputs: they tell types and
-    ranks, and dimensions where an operator needs one that nothing else fixes.
+    ranks, and dimensions where an operator needs one that nothing else fixes. ``alike`` says that
+    all inputs have as many rows, also where nothing proves that requests may share a batch.
 
     Raises:
         InvalidModel: a file is broken, or graph and parameters do not fit each other.
@@ -152,6 +154,7 @@ def import_model(
         hints=inputs or {},
         renamed=outputs or {},
         samples=samples or {},
+        alike=alike,
         table=table,
     )
 
@@ -163,6 +166,7 @@ def _imported(
     hints: Mapping[str, InputHint],
     renamed: Mapping[int, str],
     samples: Mapping[str, np.ndarray],
+    alike: bool,
     table: OpTable,
 ) -> Imported:
     needed = reachable(graph, table)
@@ -178,8 +182,13 @@ def _imported(
         return _signature(graph, built, hints, renamed)
 
     fit = fitted(plan, known, hints, samples, lambda built: signed(built).batchable)
-    built, guessed = fit.built, facts.guessed(graph, stored, fit.tried)
-    signature = _doubtful(signed(built), guessed)
+    built, signature = fit.built, signed(fit.built)
+    if not alike and not signature.batchable and _counting(signature) > 1:
+        ranked, why = facts.with_ranks(known, fit.tried), signature.why
+        built = facts.settled(plan, ranked, hints, samples, apart=True)
+        signature = signed(built)
+        signature = signature if signature.batchable else replace(signature, why=why)
+    signature = _doubtful(signature, facts.guessed(graph, stored, fit.tried))
     return Imported(
         graph=graph,
         params=stored,
@@ -327,6 +336,11 @@ def _signature(
     if axes.BATCH in built.build.coupled:
         problems.append("an operator couples elements along the axis that counts rows")
     return Signature(specs, answers, batchable=not problems, why="; ".join(problems))
+
+
+def _counting(signature: Signature) -> int:
+    """How many inputs have an axis that counts rows."""
+    return sum(spec.batch_axis is not None for spec in signature.inputs)
 
 
 def _doubtful(signature: Signature, guessed: tuple[str, ...]) -> Signature:

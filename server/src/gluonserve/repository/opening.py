@@ -78,8 +78,12 @@ def import_source(source: ModelSource, samples: Samples | None) -> Imported:
     renamed = {one.index: one.name for one in settings.outputs if one.name is not None}
     recorded = samples.inputs if samples is not None else {}
     files = (source.symbol, source.params)
+    forced = settings.batching.enabled == "force"
+    alike = forced or any(one.batch_axis is not None for one in settings.outputs)
     try:
-        imported = import_model(*files, inputs=hints, outputs=renamed, samples=recorded)
+        imported = import_model(
+            *files, inputs=hints, outputs=renamed, samples=recorded, alike=alike
+        )
     except UnsupportedModel:
         if settings.executor != "mxnet":
             raise
