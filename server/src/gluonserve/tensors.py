@@ -74,6 +74,8 @@ class TensorSpec:
     ``optional`` inputs (begin states) are zeros when a request leaves them out. ``accept`` lists
     further data types that requests may use for this input, converted exactly or refused.
     ``guessed`` says that nothing tells its rank, and requests may show that it is another.
+    ``flattened`` inputs are matrices, for the network flattens each row of whatever it is given;
+    requests may bring rows of more axes.
     """
 
     name: str
@@ -83,6 +85,7 @@ class TensorSpec:
     optional: bool = False
     accept: tuple[DType, ...] = ()
     guessed: bool = False
+    flattened: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -80,7 +81,8 @@ class InputCheck:
                 continue
             shape = array.shape
             if rule.rest != shape[1:] or not shape:
-                self._check_shape(rule, shape)
+                array = self._fitting(rule, array, changed)
+                shape = array.shape
             if array.dtype != rule.dtype:
                 changed[name] = self._converted(rule, array)
             elif rule.truth:  # any byte but 0 is true, and engines differ about 2
@@ -96,14 +98,23 @@ class InputCheck:
             changed.update(self._absent(inputs, rows))
         return rows, ({**inputs, **changed} if changed else inputs)
 
-    def _check_shape(self, rule: _Rule, shape: tuple[int, ...]) -> None:
+    def _fitting(
+        self, rule: _Rule, array: np.ndarray, changed: dict[str, np.ndarray]
+    ) -> np.ndarray:
+        """The array if it fits, or its rows as the network flattens them if those do."""
+        given = array.shape
+        if rule.spec.flattened and len(given) > rule.rank:
+            array = array.reshape(given[0], math.prod(given[1:]))
+            changed[rule.spec.name] = array
+        shape = array.shape
         fits = len(shape) == rule.rank and all(shape[axis] == size for axis, size in rule.fixed)
         if not fits:
             doubt = _GUESSED if rule.spec.guessed and len(shape) != rule.rank else ""
             raise InvalidRequest(
                 f"unexpected shape for input {rule.spec.name!r}{self._place}: "
-                f"expected {list(rule.spec.shape)}, got {list(shape)}{doubt}"
+                f"expected {list(rule.spec.shape)}, got {list(given)}{doubt}"
             )
+        return array
 
     def _check_names(self, inputs: Mapping[str, np.ndarray]) -> None:
         missing = [name for name, _ in self._rules if name in self._required - inputs.keys()]

@@ -18,6 +18,7 @@ from gluonserve.loader.lowering.emit import PLAIN_ONNX, Target
 from gluonserve.loader.lowering.table import reachable
 from gluonserve.loader.outputs import output_names
 from gluonserve.loader.params import Params, read_params
+from gluonserve.loader.reading import begin_states, flattened
 from gluonserve.loader.roles import roles
 from gluonserve.loader.rolling import rolled
 from gluonserve.loader.symbol import read_symbol
@@ -50,7 +51,6 @@ _MXNET_RUNS_IT = (
     'MXNet itself can run what has no lowering: executor = "mxnet" where mxnet is installed'
 )
 _UNPROVEN = "MXNet runs it as it was exported, and nothing proves that its rows stay apart"
-_STATE_SLOTS: Mapping[str, tuple[int, ...]] = {"RNN": (2, 3)}
 _SHOWN = 12
 _LONGEST = 100
 
@@ -312,7 +312,7 @@ def _signature(
     hints: Mapping[str, InputHint],
     renamed: Mapping[int, str],
 ) -> Signature:
-    optional = _begin_states(graph)
+    optional, flat = begin_states(graph), flattened(graph)
     specs = tuple(
         TensorSpec(
             name=value.name,
@@ -321,6 +321,8 @@ def _signature(
             batch_axis=axes.batch_axis(value.shape),
             optional=value.name in optional,
             accept=hints[value.name].accept if value.name in hints else (),
+            flattened=value.name in flat
+            and (value.rank, axes.batch_axis(value.shape)) in ((2, 0), (2, None)),
         )
         for value in built.inputs
     )
@@ -346,7 +348,8 @@ def _counting(signature: Signature) -> int:
 def _doubtful(signature: Signature, guessed: tuple[str, ...]) -> Signature:
     """The signature with a mark on inputs whose rank is a guess."""
     inputs = tuple(
-        replace(spec, guessed=True) if spec.name in guessed else spec for spec in signature.inputs
+        replace(spec, guessed=spec.name in guessed and not spec.flattened)
+        for spec in signature.inputs
     )
     return replace(signature, inputs=inputs)
 
@@ -359,20 +362,6 @@ def _guesses(signature: Signature, stored: Mapping[str, np.ndarray]) -> Iterator
                 "network says so: if its rank is another, state its shape in model.toml, or "
                 f"inputs= of load(){facts.lost(stored)}"
             )
-
-
-def _begin_states(graph: Graph) -> frozenset[str]:
-    """Variables that only begin recurrent layers: an export leaves them; absent means zeros."""
-    begins: set[int] = set()
-    others = {head.node for head in graph.heads}
-    for node in graph.nodes:
-        if isinstance(node, Node):
-            slots = _STATE_SLOTS.get(node.op, ())
-            for slot, ref in enumerate(node.inputs):
-                (begins if slot in slots else others).add(ref.node)
-    return frozenset(
-        variable.name for at in begins - others if isinstance(variable := graph.nodes[at], Variable)
-    )
 
 
 def _outer(shape: tuple[Dim, ...]) -> tuple[int, ...]:
