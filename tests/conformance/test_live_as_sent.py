@@ -1,4 +1,4 @@
-"""Requests that a graph takes in other shapes than its signature states, compared with MXNet."""
+"""Requests in other shapes and types than a signature states, compared with live MXNet."""
 
 from __future__ import annotations
 
@@ -55,3 +55,37 @@ def test_rows_of_any_shape_before_a_reshape(codes: tuple[int, ...]) -> None:
     import mxnet as mx  # noqa: PLC0415 - only where it is installed
 
     check(mx.sym.var("data").reshape(shape=codes) * 2, PICTURES)
+
+
+@pytest.mark.parametrize("sent", [np.uint8, np.int8, np.int32, np.int64, np.float16])
+def test_types_that_are_cast_first(sent: type) -> None:
+    import mxnet as mx  # noqa: PLC0415 - only where it is installed
+
+    data = mx.sym.var("data").transpose((0, 3, 1, 2))
+
+    check(data.astype("float32") / 255, (PICTURES * 40).astype(sent))
+
+
+@pytest.mark.parametrize("sent", [np.uint8, np.float32])
+def test_pictures_that_become_tensors_first(sent: type) -> None:
+    import mxnet as mx  # noqa: PLC0415 - only where it is installed
+
+    tensors = mx.sym.image.to_tensor(mx.sym.var("data"))
+
+    check(tensors, np.abs(PICTURES[0] * 40).astype(sent))
+
+
+@pytest.mark.parametrize("sent", [np.uint8, np.int8, np.int32, np.int64, np.float16])
+@pytest.mark.parametrize("op", ["Embedding", "take", "one_hot"])
+def test_numbers_of_rows_in_any_type(op: str, sent: type) -> None:
+    """Also those that no row has: MXNet takes the nearest."""
+    import mxnet as mx  # noqa: PLC0415 - only where it is installed
+
+    data, weight = mx.sym.var("data"), mx.sym.var("w")
+    ids = np.array([[0, 2, 1], [9, 2, 0]]).astype(sent)
+    if op == "one_hot":
+        check(mx.sym.one_hot(data, depth=4), ids)
+    elif op == "take":
+        check(mx.sym.take(weight, data), ids, w=WEIGHT)
+    else:
+        check(mx.sym.Embedding(data, weight, input_dim=3, output_dim=24), ids, w=WEIGHT)

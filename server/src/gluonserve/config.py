@@ -150,7 +150,7 @@ class InputSettings(Settings):
     batch_axis: Axis | None = None
     """The axis that counts rows (axis 0 by default), or "none" where all rows share the input."""
     accept: tuple[DataType, ...] = ()
-    """Further data types that requests may send; converted exactly or refused."""
+    """Further types that requests may send: converted exactly or refused; else what is cast."""
 
 
 class OutputSettings(Settings):

@@ -11,10 +11,11 @@ from gluonserve.loader import hints as hinting
 from gluonserve.loader.lowering import dims
 from gluonserve.loader.lowering.emit import HOLE, PLAIN_ONNX
 from gluonserve.loader.ranks import Guess, input_ranks
+from gluonserve.loader.reading import rounded
 from gluonserve.tensors import DType
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import numpy as np
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from gluonserve.loader.lowering.building import Built, Plan
     from gluonserve.loader.lowering.dims import Dim
     from gluonserve.loader.lowering.values import UnknownDimension
+    from gluonserve.tensors import Signature
 
 _MOST_PASSES = 24
 
@@ -100,6 +102,31 @@ def unknown_shapes(names: Sequence[str], stored: Mapping[str, np.ndarray]) -> In
 def lost(stored: Mapping[str, np.ndarray]) -> str:
     """A word on parameters that may pass for inputs."""
     return "" if stored else "; if it is a parameter, its file is missing or named otherwise"
+
+
+def doubts(
+    graph: Graph,
+    signature: Signature,
+    stored: Mapping[str, np.ndarray],
+    hints: Mapping[str, InputHint],
+    samples: Mapping[str, np.ndarray],
+) -> Iterator[str]:
+    """What to say of ranks and types that are taken for likely and may be others."""
+    for spec in signature.inputs:
+        if spec.guessed:
+            yield (
+                f"{spec.name!r} is taken for an array of rank {len(spec.shape)}; nothing in the "
+                "network says so: if its rank is another, state its shape in model.toml, or "
+                f"inputs= of load(){lost(stored)}"
+            )
+    told = {*samples, *(name for name, hint in hints.items() if hint.dtype is not None)}
+    for name, op in rounded(graph).items():
+        if name not in told and DType.FP32 in (s.dtype for s in signature.inputs if s.name == name):
+            yield (
+                f"{name!r} is taken for FP32; nothing in the network says so, and {op} rounds what "
+                "it makes of bytes: if requests bring pixels as they are, state its datatype UINT8 "
+                "in model.toml, or inputs= of load()"
+            )
 
 
 def _check_axes(known: Mapping[str, InputFact | Open], hints: Mapping[str, InputHint]) -> None:

@@ -21,7 +21,8 @@ class InputHint:
     """What settings say about an input; -1 in ``shape`` is a free dimension.
 
     ``batch_axis`` is the axis that counts rows, "none" where there is none, and None where the
-    default holds. ``accept`` lists further types that requests may use.
+    default holds. ``accept`` lists further types that requests may use; where neither it nor
+    ``dtype`` is stated, those do of which the graph makes no difference.
     """
 
     dtype: DType | None = None

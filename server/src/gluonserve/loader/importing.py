@@ -18,7 +18,7 @@ from gluonserve.loader.lowering.emit import PLAIN_ONNX, Target
 from gluonserve.loader.lowering.table import reachable
 from gluonserve.loader.outputs import output_names
 from gluonserve.loader.params import Params, read_params
-from gluonserve.loader.reading import begin_states, flattened
+from gluonserve.loader.reading import begin_states, flattened, types_alike
 from gluonserve.loader.roles import roles
 from gluonserve.loader.rolling import rolled
 from gluonserve.loader.symbol import read_symbol
@@ -35,7 +35,9 @@ if TYPE_CHECKING:
     from gluonserve.loader.lowering.building import Built
     from gluonserve.loader.lowering.dims import Dim
     from gluonserve.loader.lowering.table import OpTable
+    from gluonserve.loader.lowering.values import Value
     from gluonserve.loader.roles import Roles
+    from gluonserve.tensors import DType
 
 __all__ = [
     "PLAIN_ONNX",
@@ -189,11 +191,12 @@ def _imported(
         signature = signed(built)
         signature = signature if signature.batchable else replace(signature, why=why)
     signature = _doubtful(signature, facts.guessed(graph, stored, fit.tried))
+    doubts = facts.doubts(graph, signature, stored, hints, samples)
     return Imported(
         graph=graph,
         params=stored,
         signature=signature,
-        notes=(*_notes(graph, stored, parts, names), *_guesses(signature, stored)),
+        notes=(*_notes(graph, stored, parts, names), *doubts),
         input_dims={value.name: value.shape for value in built.inputs},
         output_dims={
             spec.name: value.shape
@@ -312,7 +315,7 @@ def _signature(
     hints: Mapping[str, InputHint],
     renamed: Mapping[int, str],
 ) -> Signature:
-    optional, flat = begin_states(graph), flattened(graph)
+    optional, flat, alike = begin_states(graph), flattened(graph), types_alike(graph)
     specs = tuple(
         TensorSpec(
             name=value.name,
@@ -320,7 +323,7 @@ def _signature(
             shape=_outer(value.shape),
             batch_axis=axes.batch_axis(value.shape),
             optional=value.name in optional,
-            accept=hints[value.name].accept if value.name in hints else (),
+            accept=_accepted(value, hints.get(value.name, InputHint()), alike),
             flattened=value.name in flat
             and (value.rank, axes.batch_axis(value.shape)) in ((2, 0), (2, None)),
         )
@@ -340,6 +343,15 @@ def _signature(
     return Signature(specs, answers, batchable=not problems, why="; ".join(problems))
 
 
+def _accepted(
+    value: Value, hint: InputHint, alike: Mapping[str, tuple[DType, ...]]
+) -> tuple[DType, ...]:
+    """What settings say of further types, else those that the graph makes no difference of."""
+    if hint.accept or hint.dtype is not None:
+        return hint.accept
+    return tuple(dtype for dtype in alike.get(value.name, ()) if dtype is not value.dtype)
+
+
 def _counting(signature: Signature) -> int:
     """How many inputs have an axis that counts rows."""
     return sum(spec.batch_axis is not None for spec in signature.inputs)
@@ -352,16 +364,6 @@ def _doubtful(signature: Signature, guessed: tuple[str, ...]) -> Signature:
         for spec in signature.inputs
     )
     return replace(signature, inputs=inputs)
-
-
-def _guesses(signature: Signature, stored: Mapping[str, np.ndarray]) -> Iterator[str]:
-    for spec in signature.inputs:
-        if spec.guessed:
-            yield (
-                f"{spec.name!r} is taken for an array of rank {len(spec.shape)}; nothing in the "
-                "network says so: if its rank is another, state its shape in model.toml, or "
-                f"inputs= of load(){facts.lost(stored)}"
-            )
 
 
 def _outer(shape: tuple[Dim, ...]) -> tuple[int, ...]:
