@@ -86,6 +86,8 @@ class Build:
     """Dimensions that operators want alike where that fixes no free one."""
     broadcasts: dict[tuple[Dim, Dim], None] = field(default_factory=dict)
     """Dimensions of which operators want one to be 1 where they are not alike."""
+    reduced: set[str] = field(default_factory=set)
+    """Values that arithmetic would join in the pass of a reduction."""
     parameters: dict[str, str] = field(default_factory=dict)
     """Which of the constants are stored parameters, and their names there."""
     node: Node | None = None

@@ -10,7 +10,7 @@ import numpy as np
 from onnx import AttributeProto, helper
 
 from gluonserve.errors import InvalidModel
-from gluonserve.loader.lowering import dims, folding, lengths
+from gluonserve.loader.lowering import dims, folding, fusing, lengths
 from gluonserve.loader.lowering.bodies import Body, Narrowed
 from gluonserve.loader.lowering.construction import HOLE, PLAIN_ONNX, Build, Scope, Target
 from gluonserve.loader.lowering.rules import RULES, Call
@@ -96,6 +96,7 @@ class Emit:
         content = folding.content(op_type, operands, given) if outputs == 1 else None
         if content is not None and all(isinstance(dim, int) for dim in content[1]):
             return (self.const(np.array(content[1], content[0].numpy).reshape(content[2])),)
+        operands = fusing.apart(self, self._build, op_type, operands)
         call = Call(self, op_type, operands, given, outputs)
         inferred = list(types) if types is not None else RULES[op_type](call)
         if op_type in _FATAL_WHEN_EMPTY and 0 in inferred[0][1]:
@@ -108,6 +109,7 @@ class Emit:
             for dtype, shape in inferred
         )
         self._append(op_type, operands, values, given)
+        fusing.note(self._build, op_type, operands, values)
         return values
 
     def const(
