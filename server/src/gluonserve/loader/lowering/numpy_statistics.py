@@ -41,7 +41,7 @@ def percentile(
     turned = op.cast(op.transpose(a, [*rest, *axes]), kind)
     outer = tuple(a.shape[at] for at in rest)
     flat = op.reshape(turned, (*outer, count))
-    ordered, _ = sorted_along(op, flat, len(rest), op.length(count), ascending=True)
+    ordered, _ = sorted_along(op, flat, len(rest), count, ascending=True)
     percents = op.const(np.array(q_scalar)) if q is None else op.cast(q, DType.FP64)
     place = op.Div(op.Mul(percents, op.scalar(count - 1, DType.FP64)), 100.0)
     result = _between(op, ordered, place, interpolation)

@@ -1,7 +1,8 @@
-"""Rows of boxes by falling scores, in the order they had where scores are equal."""
+"""What is highest or lowest, in the order it had where numbers are equal; rows of boxes by it."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,21 +21,24 @@ _LONGEST = 46340
 """The root of the largest int32, as which OpenVINO computes int64."""
 
 
-def highest(op: Emit, values: Value, count: Dim) -> tuple[Value, Value]:
-    """The ``count`` highest of each row and their places; of equal ones the first come first."""
+def highest(
+    op: Emit, values: Value, count: Dim, *, axis: int = 1, largest: bool = True
+) -> tuple[Value, Value]:
+    """The ``count`` highest (or lowest) along an axis and their places; of equals the first."""
+    line = _Line(op, axis, largest=largest)
     if op.target.has(STABLE_TOPK):
-        return _top(op, values, count)
-    if count == values.shape[1]:
-        return _in_order(op, values, count)
-    chosen = _first(op, _among_highest(op, values, count), count)
-    best, order = _in_order(op, op.GatherElements(values, chosen, axis=1), count)
-    return best, op.GatherElements(chosen, order, axis=1)
+        return line.top(values, count)
+    if count == values.shape[axis]:
+        return line.in_order(values, count)
+    chosen = first_found(op, line.among_highest(values, count), count, axis=axis)
+    best, order = line.in_order(op.GatherElements(values, chosen, axis=axis), count)
+    return best, op.GatherElements(chosen, order, axis=axis)
 
 
 def packed(op: Emit, rows: Value, found: Value, count: Dim | None = None) -> Value:
     """Rows (N, K, ...) that were found move up in their order; -1 fills up to ``count`` rows."""
     length = rows.shape[1] if count is None else count
-    order = _first(op, found, rows.shape[1])
+    order = first_found(op, found, rows.shape[1], axis=1)
     total = op.ReduceSum(op.cast(found, DType.INT64), [1], keepdims=1)
     filled = op.Less(op.unsqueeze(steps(op, rows.shape[1]), 0), total)
     shown = masked(op, op.unsqueeze(filled, 2), taken(op, rows, order), -1.0)
@@ -76,48 +80,63 @@ def masked(op: Emit, condition: Value, value: Value, otherwise: float) -> Value:
     return op.Where(condition, value, op.scalar(otherwise, value.dtype))
 
 
-def _top(op: Emit, values: Value, count: Dim, *, largest: int = 1) -> tuple[Value, Value]:
-    best, places = op.node(
-        "TopK", values, op.length(count), outputs=2, axis=-1, largest=largest, sorted=1
-    )
-    return best, places
-
-
-def _in_order(op: Emit, values: Value, count: Dim) -> tuple[Value, Value]:
-    """All of each row by falling value; those of one value by their places, in a second sort."""
-    best, order = _top(op, values, count)
-    if isinstance(count, int) and (count < 2 or count > _LONGEST):
-        return best, order
-    before, after = op.slice(best, 1, 0, count - 1), op.slice(best, 1, 1, count)
-    begins = op.cast(op.Less(after, before), DType.INT64)
-    groups = op.Pad(
-        op.CumSum(begins, op.const(np.array(1))), [0, 1, 0, 0], op.scalar(0), mode="constant"
-    )
-    keys = op.Add(op.Mul(groups, op.scalar(count)), order)
-    _, places = _top(op, keys, count, largest=0)
-    steady = op.GatherElements(order, places, axis=1)
-    if isinstance(count, int):
-        return best, steady
-    short = op.Less(op.scalar(count), _LONGEST)
-    return best, op.Where(short, steady, order)
-
-
-def _among_highest(op: Emit, values: Value, count: Dim) -> Value:
-    """Which elements are the ``count`` highest of their row, the first of those at the limit."""
-    best, _ = _top(op, values, count)
-    limit = op.slice(best, 1, count - 1, count)
-    above, level = op.Greater(values, limit), op.Equal(values, limit)
-    taken_already = op.ReduceSum(op.cast(above, DType.INT64), [1], keepdims=1)
-    numbers = op.CumSum(op.cast(level, DType.INT64), op.const(np.array(1)))
-    room = op.Sub(op.scalar(count), taken_already)
-    return op.Or(above, op.And(level, op.Not(op.Greater(numbers, room))))
-
-
-def _first(op: Emit, found: Value, count: Dim) -> Value:
-    """Places of the first ``count`` elements that hold, per row; 0 where there are fewer."""
-    batch, size = found.shape
-    ends = op.CumSum(op.cast(found, DType.INT64), op.const(np.array(1)))
+def first_found(op: Emit, found: Value, count: Dim, *, axis: int) -> Value:
+    """Places along an axis of the first ``count`` that are found; 0 where there are fewer."""
+    shape = list(found.shape)
+    ends = op.CumSum(op.cast(found, DType.INT64), op.const(np.array(axis)))
     targets = op.Where(found, op.Sub(ends, 1), op.scalar(count))
-    sources = op.expand(op.unsqueeze(steps(op, size), 0), (batch, size))
-    empty = op.filled(0, (batch, count + 1), DType.INT64)
-    return op.slice(op.ScatterElements(empty, targets, sources, axis=1), 1, 0, count)
+    behind = list(range(1, found.rank - axis))
+    sources = op.expand(op.unsqueeze(steps(op, shape[axis]), *behind), shape)
+    empty = op.filled(0, (*shape[:axis], count + 1, *shape[axis + 1 :]), DType.INT64)
+    filled = op.ScatterElements(empty, targets, sources, axis=axis)
+    return op.slice(filled, axis, 0, count)
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """Sorts along one axis for engines whose ``TopK`` answers equal elements in any order."""
+
+    op: Emit
+    axis: int
+    largest: bool = field(kw_only=True)
+
+    def top(self, values: Value, count: Dim, *, largest: bool | None = None) -> tuple[Value, Value]:
+        most = self.largest if largest is None else largest
+        best, places = self.op.node(
+            "TopK", values, self.op.length(count), outputs=2, axis=self.axis, largest=int(most)
+        )
+        return best, places
+
+    def in_order(self, values: Value, count: Dim) -> tuple[Value, Value]:
+        """All of them by value; those of one value by their places, in a second sort."""
+        op, axis = self.op, self.axis
+        best, order = self.top(values, count)
+        if isinstance(count, int) and (count < 2 or count > _LONGEST):
+            return best, order
+        before, after = op.slice(best, axis, 0, count - 1), op.slice(best, axis, 1, count)
+        begins = op.cast(self._above(before, after), DType.INT64)
+        pads = [int(at == axis) for at in range(values.rank)] + [0] * values.rank
+        groups = op.Pad(
+            op.CumSum(begins, op.const(np.array(axis))), pads, op.scalar(0), mode="constant"
+        )
+        keys = op.Add(op.Mul(groups, op.scalar(count)), order)
+        _, places = self.top(keys, count, largest=False)
+        steady = op.GatherElements(order, places, axis=axis)
+        if isinstance(count, int):
+            return best, steady
+        short = op.Less(op.scalar(count), _LONGEST)
+        return best, op.Where(short, steady, order)
+
+    def among_highest(self, values: Value, count: Dim) -> Value:
+        """Which are the ``count`` highest, the first of those at the limit."""
+        op, axis = self.op, self.axis
+        best, _ = self.top(values, count)
+        limit = op.slice(best, axis, count - 1, count)
+        above, level = self._above(values, limit), op.Equal(values, limit)
+        taken_already = op.ReduceSum(op.cast(above, DType.INT64), [axis], keepdims=1)
+        numbers = op.CumSum(op.cast(level, DType.INT64), op.const(np.array(axis)))
+        room = op.Sub(op.scalar(count), taken_already)
+        return op.Or(above, op.And(level, op.Not(op.Greater(numbers, room))))
+
+    def _above(self, one: Value, other: Value) -> Value:
+        return self.op.Greater(one, other) if self.largest else self.op.Less(one, other)

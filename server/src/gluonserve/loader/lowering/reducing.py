@@ -8,6 +8,7 @@ import numpy as np
 
 from gluonserve.errors import InvalidModel
 from gluonserve.loader.lowering import dims
+from gluonserve.loader.lowering.ranking import highest
 from gluonserve.loader.lowering.stepping import stepped
 from gluonserve.loader.lowering.table import OpTable
 from gluonserve.tensors import DType
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from gluonserve.loader.attributes import Dims
+    from gluonserve.loader.lowering.dims import Dim
     from gluonserve.loader.lowering.emit import Emit
     from gluonserve.loader.lowering.values import Value
 
@@ -24,6 +26,8 @@ OPS = OpTable()
 Reduction: TypeAlias = "Callable[[Emit, Value, Sequence[int], bool], Value]"
 IndexType: TypeAlias = Literal["float16", "float32", "float64", "int32", "int64", "uint8"]
 _WHOLE = frozenset({DType.INT32, DType.INT64})
+_BY_INSERTION = 16
+"""How many elements the ``std::sort`` that MXNet was built with sorts by insertion."""
 SATURATING = "ReduceProd that stops at the largest integer"
 """What a target lacks whose products of integers lose their upper digits, as MXNet's do."""
 
@@ -191,10 +195,11 @@ def topk(
     is_ascend: bool = False,
     dtype: IndexType = "float32",
 ) -> tuple[Value, ...]:
-    """``TopK``, sorted; less than one means all; of equal elements the first come first."""
+    """``TopK``, sorted; less than one means all; of up to 16 elements equals keep their order."""
     flat, at = flattened(op, data, axis)
     count = k if k >= 1 else flat.shape[at]
-    values, places = sorted_along(op, flat, at, op.length(count), ascending=is_ascend)
+    sort = sorted_along if ret_typ == "value" else ranked_along
+    values, places = sort(op, flat, at, count, ascending=is_ascend)
     if ret_typ == "mask":
         ones = op.filled(1, places.shape, data.dtype)
         mask = op.ScatterElements(op.filled(0, flat.shape, data.dtype), places, ones, axis=at)
@@ -212,9 +217,9 @@ def argsort(
     is_ascend: bool = True,
     dtype: IndexType = "float32",
 ) -> Value:
-    """Positions in order; equal elements keep theirs."""
+    """Positions in order; of up to 16 elements equals keep theirs, of more MXNet mixes them."""
     flat, at = flattened(op, data, axis)
-    _, places = sorted_along(op, flat, at, op.length(flat.shape[at]), ascending=is_ascend)
+    _, places = ranked_along(op, flat, at, flat.shape[at], ascending=is_ascend)
     return op.cast(places, DType.of(np.dtype(dtype)))
 
 
@@ -222,17 +227,42 @@ def argsort(
 def sort(op: Emit, data: Value, *, axis: int | None = -1, is_ascend: bool = True) -> Value:
     """Elements in order."""
     flat, at = flattened(op, data, axis)
-    return sorted_along(op, flat, at, op.length(flat.shape[at]), ascending=is_ascend)[0]
+    return sorted_along(op, flat, at, flat.shape[at], ascending=is_ascend)[0]
 
 
 def sorted_along(
-    op: Emit, data: Value, axis: int, count: Value, *, ascending: bool
+    op: Emit, data: Value, axis: int, count: Dim, *, ascending: bool
 ) -> tuple[Value, Value]:
-    """The first ``count`` elements in order and where they stood (int64)."""
-    narrow = not data.is_float and data.dtype not in _WHOLE
-    wide = op.cast(data, DType.INT32) if narrow else data
-    values, places = op.node("TopK", wide, count, outputs=2, axis=axis, largest=int(not ascending))
+    """The first ``count`` elements in order and where they stood (int64), equals in any order."""
+    values, places = op.node(
+        "TopK", _sortable(op, data), op.length(count), outputs=2, axis=axis,
+        largest=int(not ascending),
+    )  # fmt: skip
     return op.cast(values, data.dtype), places
+
+
+def ranked_along(
+    op: Emit, data: Value, axis: int, count: Dim, *, ascending: bool
+) -> tuple[Value, Value]:
+    """As ``sorted_along``, but of equals the first come first where they do in MXNet.
+
+    That is where one is wanted, and where MXNet sorts by insertion: up to 16 elements, unless only
+    an eighth of them is wanted.
+    """
+    size = data.shape[axis]
+    if count == 1:
+        places = op.node("ArgMin" if ascending else "ArgMax", data, axis=axis)[0]
+        return op.GatherElements(data, places, axis=axis), places
+    sizes = [known for known in (count, size) if isinstance(known, int)]
+    if max(sizes, default=0) > _BY_INSERTION or (len(sizes) > 1 and sizes[0] * 8 <= sizes[1]):
+        return sorted_along(op, data, axis, count, ascending=ascending)
+    values, places = highest(op, _sortable(op, data), count, axis=axis, largest=not ascending)
+    return op.cast(values, data.dtype), places
+
+
+def _sortable(op: Emit, data: Value) -> Value:
+    narrow = not data.is_float and data.dtype not in _WHOLE
+    return op.cast(data, DType.INT32) if narrow else data
 
 
 def flattened(op: Emit, data: Value, axis: int | None) -> tuple[Value, int]:
