@@ -64,3 +64,12 @@ def test_integers_between_bounds_that_their_type_does_not_hold(
     data = np.array([0, 3, 100, 120, 7 if dtype == "uint8" else -5]).astype(dtype)
 
     Operator("clip", {"data": data}, a_min=low, a_max=high).check()
+
+
+@pytest.mark.parametrize("free", [False, True], ids=["stated", "free"])
+@pytest.mark.parametrize("dtype", ["uint8", "int8"])
+@pytest.mark.parametrize("given", ["float32", "float64", "float16"])
+def test_of_numbers_beyond_bytes_the_lowest_bits_stay(given: str, dtype: str, free: bool) -> None:
+    data = np.array([[0, -1, 1.7, -1.7, 127, 128, 200.9], [256, 300, -129, -255.5, 1e3, -5e4, 6e4]])
+
+    Operator("Cast", {"data": data.astype(given)}, free=free, dtype=dtype).check()

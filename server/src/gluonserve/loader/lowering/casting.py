@@ -14,13 +14,17 @@ if TYPE_CHECKING:
 
 OPS = OpTable()
 
+BYTES_OF_FLOATS = "Cast of floats beyond the range of bytes"
+"""What a target lacks that makes the nearest byte of them, where MXNet keeps the lowest bits."""
+
+_BYTES = frozenset({DType.UINT8, DType.INT8})
 _WIDTH = {DType.FP16: 0, DType.FP32: 1, DType.FP64: 2}
 
 
 @OPS.lowers("Cast")
 def cast(op: Emit, data: Value, *, dtype: Kind) -> Value:
-    """Fractions are cut off; what is out of range is the machine's affair, as in MXNet."""
-    return op.cast(data, kind_of(dtype))
+    """Fractions are cut off; of what is out of range 8 bits keep the lowest ones of the integer."""
+    return _cut(op, data, kind_of(dtype))
 
 
 @OPS.lowers("amp_cast")
@@ -31,7 +35,7 @@ def amp_cast(
     dtype: Literal["float16", "float32", "float64", "int32", "int64", "int8", "uint8"],
 ) -> Value:
     """Only floating-point tensors are cast."""
-    return op.cast(data, kind_of(dtype)) if data.is_float else data
+    return _cut(op, data, kind_of(dtype)) if data.is_float else data
 
 
 @OPS.lowers("amp_multicast")
@@ -56,3 +60,10 @@ def cast_storage(op: Emit, data: Value) -> Value:
 def identity_like(op: Emit, lhs: Value, rhs: Value | None = None) -> Value:
     """The left tensor: the right one only lends storage."""
     return lhs
+
+
+def _cut(op: Emit, data: Value, kind: DType) -> Value:
+    """The data as another type, floats as bytes by way of integers as processors make them."""
+    if kind in _BYTES and data.is_float and not op.target.has(BYTES_OF_FLOATS):
+        data = op.cast(data, DType.INT32)
+    return op.cast(data, kind)
