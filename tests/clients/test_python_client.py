@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import math
 import pickle
 import socket
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -378,3 +380,78 @@ def test_infinite_timeout_is_a_long_one(client: Client) -> None:
 def test_stream_without_a_window_is_refused(client: Client) -> None:
     with pytest.raises(ValueError, match="in_flight: expected a number from 1, got 0"):
         client.stream(in_flight=0)
+
+
+class TestClosing:
+    async def test_closing_ends_calls_under_way_with_an_error_of_the_clients(self, shared) -> None:
+        client = AsyncClient(shared.target)
+        waiting = await held(shared, client.infer("held", ONES))
+
+        await client.close()
+
+        with pytest.raises(gluonserve_client.RequestCancelled, match="client was closed before"):
+            await waiting
+
+    async def test_so_it_does_with_streams(self, shared) -> None:
+        client = AsyncClient(shared.target)
+        waiting = await held(shared, first(client.stream().infer_many("held", [ONES])))
+
+        await client.close()
+
+        with pytest.raises(gluonserve_client.RequestCancelled, match="client was closed before"):
+            await waiting
+
+    async def test_leaving_a_stream_ends_what_is_under_way_with_an_error(self, shared) -> None:
+        async with AsyncClient(shared.target) as client:
+            async with client.stream() as stream:
+                waiting = await held(shared, first(stream.infer_many("held", [ONES])))
+
+            with pytest.raises(gluonserve_client.RequestCancelled, match="stream was left"):
+                await waiting
+
+    @pytest.mark.skipif(sys.version_info < (3, 11), reason="there a task cannot be asked")
+    @pytest.mark.parametrize("streamed", [False, True])
+    async def test_cancelled_task_stays_cancelled_whatever_closes_besides(
+        self, shared, streamed: bool
+    ) -> None:
+        client = AsyncClient(shared.target)
+        call = first(client.stream().infer_many("held", [ONES])) if streamed else None
+        waiting = await held(shared, call or client.infer("held", ONES))
+
+        waiting.cancel()
+        await client.close()
+
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+    def test_closed_client_says_so(self, shared) -> None:
+        client = Client(shared.target)
+        stream = client.stream()
+        client.close()
+
+        with pytest.raises(gluonserve_client.NotConnected, match="the client is closed"):
+            client.infer("add", ONES)
+        with pytest.raises(gluonserve_client.NotConnected, match="the client is closed"):
+            list(stream.infer_many("add", [ONES]))
+
+    async def test_closed_asyncio_client_says_so(self, shared) -> None:
+        client = AsyncClient(shared.target)
+        stream = client.stream()
+        await client.close()
+
+        with pytest.raises(gluonserve_client.NotConnected, match="the client is closed"):
+            await client.infer("add", ONES)
+        with pytest.raises(gluonserve_client.NotConnected, match="the client is closed"):
+            await first(stream.infer_many("add", [ONES]))
+
+
+async def held(shared: FakeServer, call) -> asyncio.Task:
+    """The call as a task, once the server holds it."""
+    shared.plane.entered.clear()
+    task = asyncio.ensure_future(call)
+    await asyncio.to_thread(until, shared.plane.entered.is_set)
+    return task
+
+
+async def first(answers):
+    return await anext(answers)

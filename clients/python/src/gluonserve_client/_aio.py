@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import grpc
 
 from gluonserve_client import _answers, _calls
-from gluonserve_client._aio_stream import AsyncInferStream
+from gluonserve_client._aio_stream import AsyncInferStream, cut_off
 from gluonserve_client._proto import grpc_service_pb2 as pb
 from gluonserve_client._request import arrays, infer_request, typed, untyped
-from gluonserve_client.errors import error_of
+from gluonserve_client.errors import NotConnected, RequestCancelled, error_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -42,6 +42,7 @@ class AsyncClient:
             self._channel = grpc.aio.insecure_channel(target, _calls.OPTIONS)
         else:
             self._channel = grpc.aio.secure_channel(target, credentials, _calls.OPTIONS)
+        self._closed = False
         self._metadata: dict[tuple[str, str], _answers.ModelMetadata] = {}
 
     def __repr__(self) -> str:
@@ -60,6 +61,7 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Close the connection; calls under way are cancelled. Idempotent."""
+        self._closed = True
         await self._channel.close()
 
     async def infer(
@@ -103,7 +105,7 @@ class AsyncClient:
             _calls.STREAM_INFER.ask.SerializeToString,
             _calls.STREAM_INFER.answer.FromString,
         )
-        return AsyncInferStream(call, self._typed, in_flight)
+        return AsyncInferStream(call, self._typed, in_flight, lambda: self._closed)
 
     async def server_live(self, *, timeout: float | None = None) -> bool:
         """Whether the server answers at all."""
@@ -165,6 +167,12 @@ class AsyncClient:
                 return await call(message, timeout=attempts.left_s())
             except grpc.aio.AioRpcError as error:
                 failure = error_of(error.code(), error.details())
+            except grpc.aio.UsageError as error:  # so gRPC says that the channel is closed
+                raise NotConnected(_calls.CLOSED) from error
+            except asyncio.CancelledError as error:
+                if cut_off(closed=self._closed):
+                    raise RequestCancelled(_calls.CUT_OFF) from error
+                raise
             await asyncio.sleep(attempts.pause_s(failure))
 
     async def _typed(self, model: str, version: str | int, inputs: Inputs) -> Arrays:

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import AsyncIterable
 from typing import TYPE_CHECKING, TypeAlias
 
 import grpc
 
-from gluonserve_client._calls import bounded
+from gluonserve_client._calls import CLOSED, CUT_OFF, bounded
 from gluonserve_client._request import infer_request, outcome
-from gluonserve_client.errors import GluonserveError, error_of
+from gluonserve_client.errors import (
+    GluonserveError,
+    NotConnected,
+    RequestCancelled,
+    error_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import (
@@ -34,6 +40,8 @@ if TYPE_CHECKING:
     Stub: TypeAlias = grpc.aio.StreamStreamMultiCallable[Message, pb.ModelStreamInferResponse]
     Running: TypeAlias = grpc.aio.StreamStreamCall[Message, pb.ModelStreamInferResponse]
 
+_LEFT = "the stream was left before its answers came"
+
 
 class AsyncInferStream:
     """Many requests over one call, several at a time, answers in the order of the requests.
@@ -46,10 +54,12 @@ class AsyncInferStream:
         stub: Stub,
         prepare: Callable[[str, str | int, Inputs], Awaitable[Arrays]],
         in_flight: int,
+        closed: Callable[[], bool],
     ) -> None:
         if in_flight < 1:
             raise ValueError(f"in_flight: expected a number from 1, got {in_flight}")
         self._stub, self._prepare, self._in_flight = stub, prepare, in_flight
+        self._client_closed, self._left = closed, False
         self._running: set[Running] = set()
 
     async def __aenter__(self) -> Self:
@@ -61,6 +71,7 @@ class AsyncInferStream:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._left = True
         for call in tuple(self._running):
             call.cancel()
 
@@ -118,7 +129,10 @@ class AsyncInferStream:
         """
         wanted = None if outputs is None else list(outputs)
         window = asyncio.Semaphore(self._in_flight)
-        call = self._stub(timeout=bounded(timeout))
+        try:
+            call = self._stub(timeout=bounded(timeout))
+        except grpc.aio.UsageError as error:  # so gRPC says that the channel is closed
+            raise NotConnected(CLOSED) from error
         self._running.add(call)
 
         async def write() -> None:
@@ -147,6 +161,10 @@ class AsyncInferStream:
             await writer
         except grpc.aio.AioRpcError as error:
             raise error_of(error.code(), error.details()) from error
+        except asyncio.CancelledError as error:
+            if cut_off(closed=self._left or self._client_closed()):
+                raise RequestCancelled(_LEFT if self._left else CUT_OFF) from error
+            raise
         finally:
             self._running.discard(call)
             call.cancel()
@@ -161,3 +179,14 @@ async def _asynchronous(batches: Batches) -> AsyncIterator[Inputs]:
     else:
         for inputs in batches:
             yield inputs
+
+
+def cut_off(*, closed: bool) -> bool:
+    """Whether a cancelled call was cut off by closing, and not by who cancels this task.
+
+    Before Python 3.11 a task does not tell whether it is being cancelled: there closing counts.
+    """
+    task = asyncio.current_task()
+    if task is None or sys.version_info < (3, 11):
+        return closed
+    return closed and not task.cancelling()

@@ -25,6 +25,8 @@ OPTIONS = (
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 5000),
 )
+CLOSED = "the client is closed"
+CUT_OFF = "the client was closed before the answer came"
 _PAUSES_S = (0.1, 0.2, 0.4)
 _LONGEST_S = 365 * 86_400.0  # gRPC takes no infinite deadline for what it is
 

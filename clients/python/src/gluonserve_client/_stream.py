@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import grpc
 
-from gluonserve_client._calls import bounded
+from gluonserve_client._calls import CLOSED, bounded
 from gluonserve_client._request import infer_request, outcome
-from gluonserve_client.errors import GluonserveError, error_of
+from gluonserve_client.errors import GluonserveError, NotConnected, error_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
@@ -121,7 +121,10 @@ class InferStream:
             ),
             self._in_flight,
         )
-        call = self._stub(feed, timeout=bounded(timeout))
+        try:
+            call = self._stub(feed, timeout=bounded(timeout))
+        except ValueError as error:  # so gRPC says that the channel is closed
+            raise NotConnected(CLOSED) from error
         self._running.add(call)
         try:
             for answer in call:

@@ -11,7 +11,7 @@ from gluonserve_client import _answers, _calls
 from gluonserve_client._proto import grpc_service_pb2 as pb
 from gluonserve_client._request import arrays, infer_request, typed, untyped
 from gluonserve_client._stream import InferStream
-from gluonserve_client.errors import error_of
+from gluonserve_client.errors import NotConnected, error_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -165,6 +165,8 @@ class Client:
                 return call(message, timeout=attempts.left_s())
             except grpc.RpcError as error:
                 failure = error_of(error.code(), error.details())
+            except ValueError as error:  # so gRPC says that the channel is closed
+                raise NotConnected(_calls.CLOSED) from error
             time.sleep(attempts.pause_s(failure))
 
     def _typed(self, model: str, version: str | int, inputs: Inputs) -> Arrays:

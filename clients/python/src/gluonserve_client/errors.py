@@ -4,7 +4,7 @@ GluonserveError
 ├── InvalidRequest      the tensors or names do not fit the model          INVALID_ARGUMENT
 ├── ModelNotFound       no such model or version                           NOT_FOUND
 ├── NotReady            it is loading, failed to load, or the server stops UNAVAILABLE
-│   └── NotConnected    nobody answers there; nothing was sent             UNAVAILABLE
+│   └── NotConnected    nobody answers there, or the client is closed      UNAVAILABLE
 ├── Overloaded          the queue is full; later, not at once, try again   RESOURCE_EXHAUSTED
 ├── DeadlineExceeded    the answer did not come in time                    DEADLINE_EXCEEDED
 ├── RequestCancelled    the call was cancelled                             CANCELLED
@@ -39,7 +39,7 @@ class NotReady(GluonserveError):
 
 
 class NotConnected(NotReady):
-    """Nobody answers at the address; nothing was sent."""
+    """Nobody answers at the address, or the client is closed; nothing was sent."""
 
 
 class Overloaded(GluonserveError):
@@ -51,7 +51,7 @@ class DeadlineExceeded(GluonserveError):
 
 
 class RequestCancelled(GluonserveError):
-    """The call was cancelled."""
+    """The call was cancelled, for one by closing the client while it waited."""
 
 
 class Unsupported(GluonserveError):
