@@ -354,6 +354,13 @@ def until(condition, seconds: float = 20) -> None:
 ROW = {"a": np.ones((1, 3), np.float32), "b": np.ones((1, 3), np.float32)}
 
 
+class Unwilling:
+    """An array of another library that cannot be had, as a tensor of PyTorch that is trained."""
+
+    def __array__(self, *_: object) -> np.ndarray:
+        raise RuntimeError("it needs a gradient")
+
+
 @pytest.mark.parametrize(
     ("inputs", "asked", "told"),
     [
@@ -361,16 +368,108 @@ ROW = {"a": np.ones((1, 3), np.float32), "b": np.ones((1, 3), np.float32)}
         (ROW["a"], {}, "inputs: expected arrays by the names of the inputs, got ndarray"),
         ({**ROW, "a": [[1], [2, 3]]}, {}, "input 'a': not an array of numbers"),
         ({**ROW, "a": "abc"}, {}, "input 'a': not an array of numbers"),
+        ({**ROW, "a": [["1", "2", "3"]]}, {}, "input 'a': not an array of numbers: got .*'1'"),
+        ({**ROW, "a": [[1j, 2, 3]]}, {}, "input 'a': not an array of numbers: got .*1j"),
+        ({**ROW, "a": [[1, None, 3]]}, {}, "input 'a': not an array of numbers: got None"),
+        ({**ROW, "a": Unwilling()}, {}, "input 'a': not an array of numbers: it needs a gradient"),
+        ({**ROW, "a": np.array([[1, 2, 3]], object)}, {}, "input 'a': expected an array of BOOL"),
+        ({**ROW, "a": np.ma.masked_less(ROW["a"], 2)}, {}, "input 'a': masked values cannot be"),
+        ({1: ROW["a"]}, {}, "name in inputs: expected text, got 1"),
+        ({"a\udc80": ROW["a"]}, {}, "name in inputs: expected text that can be sent as UTF-8"),
+        (ROW, {"model": None}, "model: expected text, got None"),
+        (ROW, {"version": None}, 'version: expected a number, or "" for the latest, got None'),
+        (ROW, {"version": True}, 'version: expected a number, or "" for the latest, got True'),
+        (ROW, {"request_id": 7}, "request_id: expected text, got 7"),
         (ROW, {"outputs": "sum"}, "outputs: expected a list of names, got the text 'sum'"),
-        (ROW, {"priority": 2**70}, "priority: cannot be sent"),
-        (ROW, {"parameters": {"x": [1]}}, r"parameters\['x'\]: cannot be sent"),
-        (ROW, {"priority": -1}, "'priority': expected a whole number from 0, got -1"),
+        (ROW, {"outputs": 3}, "outputs: expected a list of names, got 3"),
+        (ROW, {"outputs": [None]}, r"outputs\[0\]: expected text, got None"),
+        (ROW, {"priority": 2**70}, "priority: expected a whole number from 0 to 2.*, got 11805916"),
+        (ROW, {"priority": -1}, "priority: expected a whole number from 0 to 2.*, got -1"),
+        (ROW, {"priority": 1.5}, "priority: expected a whole number from 0 to 2.*, got 1.5"),
+        (ROW, {"classes": ["sum"]}, "classes: expected numbers of classes by the names of outputs"),
+        (ROW, {"classes": {"sum": "3"}}, r"classes\['sum'\]: expected a whole number from 1"),
+        (ROW, {"classes": {1: 3}}, "name in classes: expected text, got 1"),
+        (ROW, {"parameters": [1]}, r"parameters: expected values by their names, got \[1\]"),
+        (ROW, {"parameters": {1: 1}}, "name in parameters: expected text, got 1"),
+        (ROW, {"parameters": {"x": [1]}}, r"parameters\['x'\]: expected true or false, a number"),
+        (ROW, {"parameters": {"x": 2**64}}, r"parameters\['x'\]: cannot be sent: Value out of"),
+        (ROW, {"timeout": "3"}, "timeout: expected seconds, got '3'"),
+        (ROW, {"timeout": math.nan}, "timeout: expected seconds, got nan"),
     ],
-    ids=["nothing", "bare array", "ragged", "text", "one output", "priority", "parameter", "below"],
 )
-def test_misuse_is_told_by_its_argument(client: Client, inputs, asked, told) -> None:
+async def test_misuse_is_told_by_its_argument(shared, client: Client, inputs, asked, told) -> None:
+    asked = {"model": "add", "inputs": inputs, **asked}
+
     with pytest.raises(gluonserve_client.InvalidRequest, match=told):
-        client.infer("add", inputs, **asked)
+        client.infer(**asked)
+    async with AsyncClient(shared.target) as other:
+        with pytest.raises(gluonserve_client.InvalidRequest, match=told):
+            await other.infer(**asked)
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"batches": ROW}, "batches: expected the inputs of many requests, one after the other"),
+        ({"batches": None}, "batches: expected the inputs of many requests, one after the other"),
+        ({"batches": [ROW], "outputs": "sum"}, "outputs: expected a list of names, got the text"),
+        ({"batches": [ROW], "timeout": math.nan}, "timeout: expected seconds, got nan"),
+        ({"batches": [ROW, None]}, "inputs: expected arrays by the names of the inputs"),
+    ],
+)
+async def test_misuse_of_a_stream_too(shared, client: Client, asked, told) -> None:
+    with client.stream() as stream, pytest.raises(gluonserve_client.InvalidRequest, match=told):
+        list(stream.infer_many("add", **asked))
+    async with AsyncClient(shared.target) as other, other.stream() as stream:
+        with pytest.raises(gluonserve_client.InvalidRequest, match=told):
+            _ = [one async for one in stream.infer_many("add", **asked)]
+
+
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+@pytest.mark.parametrize(
+    ("made", "told"),
+    [
+        ({"target": None}, "target: expected HOST:PORT, as in localhost:8001, got None"),
+        ({"target": ""}, "target: expected HOST:PORT, as in localhost:8001, got ''"),
+        ({"target": "http://localhost:1"}, "target: expected HOST:PORT, as in localhost:8001"),
+        ({"target": "localhost:99999"}, "target: expected a port up to 65535"),
+        ({"target": "a:1", "timeout": None}, "timeout: expected seconds, got None"),
+        ({"target": "a:1", "credentials": "x"}, "credentials: expected grpc.ChannelCredentials"),
+    ],
+)
+async def test_misuse_of_clients_themselves(kind, made, told) -> None:
+    with pytest.raises(gluonserve_client.InvalidRequest, match=told):
+        kind(**made)
+
+
+@pytest.mark.parametrize(
+    "question", ["model_ready", "model_metadata", "model_config", "statistics"]
+)
+def test_misuse_of_questions(client: Client, question) -> None:
+    with pytest.raises(gluonserve_client.InvalidRequest, match="model: expected text, got 3"):
+        getattr(client, question)(3)
+
+
+def test_numbers_of_numpy_are_numbers(shared: FakeServer, client: Client) -> None:
+    client.infer(
+        "add",
+        ROW,
+        version=np.int64(1),
+        priority=np.int32(3),
+        classes={"sum": np.int64(2)},
+        parameters={"on": np.bool_(True), "n": np.int16(2), "p": np.float32(0.5)},
+    )
+
+    seen = shared.plane.seen[-1]
+    assert (seen.version, seen.priority, seen.classification) == ("1", 3, {"sum": 2})
+    kinds = {name: type(one) for name, one in seen.parameters.items()}
+    assert kinds == {"on": bool, "n": int, "p": float}
+
+
+def test_names_of_outputs_may_come_from_a_generator(client: Client) -> None:
+    asked = (name for name in ("difference", "sum"))
+
+    assert len(client.infer("add", ROW, asked, classes={"sum": 1})) == 2
 
 
 def test_infinite_timeout_is_a_long_one(client: Client) -> None:
@@ -378,7 +477,7 @@ def test_infinite_timeout_is_a_long_one(client: Client) -> None:
 
 
 def test_stream_without_a_window_is_refused(client: Client) -> None:
-    with pytest.raises(ValueError, match="in_flight: expected a number from 1, got 0"):
+    with pytest.raises(gluonserve_client.InvalidRequest, match=r"in_flight: expected .* got 0"):
         client.stream(in_flight=0)
 
 

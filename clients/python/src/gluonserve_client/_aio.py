@@ -9,6 +9,7 @@ import grpc
 
 from gluonserve_client import _answers, _calls
 from gluonserve_client._aio_stream import AsyncInferStream, cut_off
+from gluonserve_client._arguments import address, seconds, secured, text, version_text
 from gluonserve_client._proto import grpc_service_pb2 as pb
 from gluonserve_client._request import arrays, infer_request, typed, untyped
 from gluonserve_client.errors import NotConnected, RequestCancelled, error_of
@@ -37,11 +38,11 @@ class AsyncClient:
         timeout: float = _calls.TIMEOUT_S,
         credentials: grpc.ChannelCredentials | None = None,
     ) -> None:
-        self._target, self._timeout = target, timeout
+        self._target, self._timeout = address(target), seconds(timeout)
         if credentials is None:
             self._channel = grpc.aio.insecure_channel(target, _calls.OPTIONS)
         else:
-            self._channel = grpc.aio.secure_channel(target, credentials, _calls.OPTIONS)
+            self._channel = grpc.aio.secure_channel(target, secured(credentials), _calls.OPTIONS)
         self._closed = False
         self._metadata: dict[tuple[str, str], _answers.ModelMetadata] = {}
 
@@ -81,7 +82,8 @@ class AsyncClient:
 
         Arrays travel in their own data type, which must be the model's. Lists and numbers get the
         model's, for which its metadata is asked once. ``classes`` names outputs of which only the
-        top so many classes are wanted, as ``value:index:label``.
+        top so many classes are wanted, as ``value:index:label``; where ``outputs`` names none,
+        those are the only ones that come.
 
         Raises:
             GluonserveError: one of its kinds, see ``gluonserve_client.errors``.
@@ -123,7 +125,7 @@ class AsyncClient:
         Raises:
             ModelNotFound: the server knows none of this name or version.
         """
-        ask = pb.ModelReadyRequest(name=model, version=str(version))
+        ask = pb.ModelReadyRequest(name=text("model", model), version=version_text(version))
         return (await self._call(_calls.MODEL_READY, ask, timeout)).ready
 
     async def server_metadata(self, *, timeout: float | None = None) -> _answers.ServerMetadata:
@@ -135,28 +137,28 @@ class AsyncClient:
         self, model: str, version: str | int = "", *, timeout: float | None = None
     ) -> _answers.ModelMetadata:
         """Inputs and outputs of a model."""
-        ask = pb.ModelMetadataRequest(name=model, version=str(version))
+        ask = pb.ModelMetadataRequest(name=text("model", model), version=version_text(version))
         return _answers.model_metadata(await self._call(_calls.MODEL_METADATA, ask, timeout))
 
     async def model_config(
         self, model: str, version: str | int = "", *, timeout: float | None = None
     ) -> _answers.ModelConfig:
         """How a model is served."""
-        ask = pb.ModelConfigRequest(name=model, version=str(version))
+        ask = pb.ModelConfigRequest(name=text("model", model), version=version_text(version))
         return _answers.model_config(await self._call(_calls.MODEL_CONFIG, ask, timeout))
 
     async def statistics(
         self, model: str = "", version: str | int = "", *, timeout: float | None = None
     ) -> tuple[_answers.ModelStatistics, ...]:
         """What versions did since they were loaded; of every model where none is named."""
-        ask = pb.ModelStatisticsRequest(name=model, version=str(version))
+        ask = pb.ModelStatisticsRequest(name=text("model", model), version=version_text(version))
         return _answers.statistics(await self._call(_calls.STATISTICS, ask, timeout))
 
     async def index(
         self, *, ready: bool = False, timeout: float | None = None
     ) -> tuple[_answers.IndexEntry, ...]:
         """Every model and version of the repository, or only those that serve."""
-        ask = pb.RepositoryIndexRequest(ready=ready)
+        ask = pb.RepositoryIndexRequest(ready=bool(ready))
         return _answers.repository_index(await self._call(_calls.INDEX, ask, timeout))
 
     async def _call(self, rpc: Rpc[Ask, Answer], message: Ask, timeout: float | None) -> Answer:
@@ -178,7 +180,7 @@ class AsyncClient:
     async def _typed(self, model: str, version: str | int, inputs: Inputs) -> Arrays:
         if not untyped(inputs):
             return typed(inputs, None)
-        key = (model, str(version))
+        key = (text("model", model), version_text(version))
         if key not in self._metadata:
             self._metadata[key] = await self.model_metadata(model, version)
         return typed(inputs, self._metadata[key])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import grpc
 
+from gluonserve_client._arguments import check_batches, names, whole
 from gluonserve_client._calls import CLOSED, CUT_OFF, bounded
 from gluonserve_client._request import infer_request, outcome
 from gluonserve_client.errors import (
@@ -56,9 +57,8 @@ class AsyncInferStream:
         in_flight: int,
         closed: Callable[[], bool],
     ) -> None:
-        if in_flight < 1:
-            raise ValueError(f"in_flight: expected a number from 1, got {in_flight}")
-        self._stub, self._prepare, self._in_flight = stub, prepare, in_flight
+        self._stub, self._prepare = stub, prepare
+        self._in_flight = whole("in_flight", in_flight, at_least=1)
         self._client_closed, self._left = closed, False
         self._running: set[Running] = set()
 
@@ -127,7 +127,8 @@ class AsyncInferStream:
         Raises:
             GluonserveError: the call as a whole failed.
         """
-        wanted = None if outputs is None else list(outputs)
+        wanted = names("outputs", outputs)
+        check_batches(batches)
         window = asyncio.Semaphore(self._in_flight)
         try:
             call = self._stub(timeout=bounded(timeout))

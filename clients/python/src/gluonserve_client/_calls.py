@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from gluonserve_client._arguments import seconds
 from gluonserve_client._proto import grpc_service_pb2 as pb
 from gluonserve_client.errors import DeadlineExceeded, NotConnected
 
@@ -33,7 +34,7 @@ _LONGEST_S = 365 * 86_400.0  # gRPC takes no infinite deadline for what it is
 
 def bounded(timeout: float | None) -> float | None:
     """A timeout that gRPC takes; None is none."""
-    return None if timeout is None else min(timeout, _LONGEST_S)
+    return None if timeout is None else min(seconds(timeout), _LONGEST_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ class Attempts:
     """
 
     def __init__(self, timeout_s: float) -> None:
-        self._until = time.monotonic() + min(timeout_s, _LONGEST_S)
+        self._until = time.monotonic() + min(seconds(timeout_s), _LONGEST_S)
         self._pauses = iter(_PAUSES_S)
 
     def left_s(self) -> float:

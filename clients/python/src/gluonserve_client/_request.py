@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping
+from decimal import Decimal
+from numbers import Real
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from gluonserve_client._arguments import names, put, table, text, version_text, whole
 from gluonserve_client._proto import grpc_service_pb2 as pb
 from gluonserve_client.errors import InvalidRequest, error_named
 
@@ -38,6 +42,8 @@ DTYPES: Mapping[str, np.dtype] = {
 }
 _DATATYPES: Mapping[np.dtype, str] = {dtype: name for name, dtype in DTYPES.items()}
 _LENGTH_BYTES = 4
+# what NumPy, and what another library's array, raises where there is no array to be had
+_NO_ARRAY = (TypeError, ValueError, OverflowError, RuntimeError, AttributeError)
 
 
 def typed(inputs: Inputs, metadata: ModelMetadata | None) -> Arrays:
@@ -61,6 +67,8 @@ def untyped(inputs: Inputs) -> bool:
         raise InvalidRequest(
             f"inputs: expected arrays by the names of the inputs, got {type(inputs).__name__}"
         )
+    for name in inputs:
+        text("name in inputs", name)
     return not all(isinstance(value, np.ndarray) for value in inputs.values())
 
 
@@ -80,21 +88,25 @@ def infer_request(
     Raises:
         InvalidRequest: an argument that no message can hold; says which.
     """
-    if isinstance(outputs, str):
-        raise InvalidRequest(f"outputs: expected a list of names, got the text {outputs!r}")
-    request = pb.ModelInferRequest(model_name=model, model_version=str(version), id=request_id)
+    wanted = names("outputs", outputs) or []
+    classes = table("classes", classes, "numbers of classes by the names of outputs")
+    request = pb.ModelInferRequest(
+        model_name=text("model", model),
+        model_version=version_text(version),
+        id=text("request_id", request_id),
+    )
     for name, array in inputs.items():
         request.inputs.add(name=name, datatype=_datatype(name, array), shape=array.shape)
         request.raw_input_contents.append(_little_endian(array).tobytes())
-    classes = classes or {}
-    for name in [*(outputs or ()), *(name for name in classes if name not in (outputs or ()))]:
+    for name in [*wanted, *(name for name in classes if name not in wanted)]:
         output = request.outputs.add(name=name)
         if name in classes:
-            _set(f"classes[{name!r}]", output.parameters["classification"], classes[name])
-    if priority:
-        _set("priority", request.parameters["priority"], priority)
-    for name, value in (parameters or {}).items():
-        _set(f"parameters[{name!r}]", request.parameters[name], value)
+            count = whole(f"classes[{name!r}]", classes[name], at_least=1)
+            output.parameters["classification"].int64_param = count
+    if urgency := whole("priority", priority, at_least=0):
+        request.parameters["priority"].int64_param = urgency
+    for name, value in table("parameters", parameters, "values by their names").items():
+        put(f"parameters[{name!r}]", request.parameters[name], value)
     return request
 
 
@@ -116,16 +128,16 @@ def outcome(answer: pb.ModelStreamInferResponse) -> Arrays | GluonserveError:
 
 def _as_array(name: str, value: ArrayLike, dtype: np.dtype | None) -> np.ndarray:
     if isinstance(value, np.ndarray):
+        if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+            raise InvalidRequest(f"input {name!r}: masked values cannot be sent; fill them first")
         return value
     try:
-        given = np.asarray(value)
+        given = _numbers(value)
         if dtype is None:
             return given
-        if given.dtype.kind not in "biuf":
-            return given.astype(dtype)
         with np.errstate(all="ignore"):
             array = given.astype(dtype)
-    except (TypeError, ValueError, OverflowError) as error:
+    except _NO_ARRAY as error:
         raise InvalidRequest(f"input {name!r}: not an array of numbers: {error}") from error
     beyond = np.isfinite(given) & ~np.isfinite(array) if dtype.kind == "f" else array != given
     if beyond.any():
@@ -134,6 +146,17 @@ def _as_array(name: str, value: ArrayLike, dtype: np.dtype | None) -> np.ndarray
             "convert it before sending"
         )
     return array
+
+
+def _numbers(value: ArrayLike) -> np.ndarray:
+    """Lists, numbers, and other libraries' arrays; text that looks like numbers is none."""
+    given = np.asarray(value)
+    if given.dtype.kind in "biuf":
+        return given
+    stray = [one for one in given.flat if not isinstance(one, Real | Decimal)]
+    if stray:
+        raise TypeError(f"got {reprlib.repr(stray[0])}")
+    return given.astype(np.float64)
 
 
 def _datatype(name: str, array: np.ndarray) -> str:
@@ -162,17 +185,3 @@ def _strings(data: bytes) -> np.ndarray:
         at = first + int.from_bytes(data[at:first], "little")
         strings.append(data[first:at])
     return np.array(strings, dtype=object)
-
-
-def _set(place: str, parameter: pb.InferParameter, value: float | str) -> None:
-    try:
-        if isinstance(value, bool):
-            parameter.bool_param = value
-        elif isinstance(value, int):
-            parameter.int64_param = value
-        elif isinstance(value, str):
-            parameter.string_param = value
-        else:
-            parameter.double_param = value
-    except (TypeError, ValueError) as error:
-        raise InvalidRequest(f"{place}: cannot be sent: {error}") from error

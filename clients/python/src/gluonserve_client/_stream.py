@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import grpc
 
+from gluonserve_client._arguments import check_batches, names, whole
 from gluonserve_client._calls import CLOSED, bounded
 from gluonserve_client._request import infer_request, outcome
 from gluonserve_client.errors import GluonserveError, NotConnected, error_of
@@ -35,9 +36,8 @@ class InferStream:
     def __init__(
         self, stub: Stub, prepare: Callable[[str, str | int, Inputs], Arrays], in_flight: int
     ) -> None:
-        if in_flight < 1:
-            raise ValueError(f"in_flight: expected a number from 1, got {in_flight}")
-        self._stub, self._prepare, self._in_flight = stub, prepare, in_flight
+        self._stub, self._prepare = stub, prepare
+        self._in_flight = whole("in_flight", in_flight, at_least=1)
         self._running: set[Running] = set()
 
     def __enter__(self) -> Self:
@@ -105,7 +105,8 @@ class InferStream:
         Raises:
             GluonserveError: the call as a whole failed.
         """
-        wanted = None if outputs is None else list(outputs)
+        wanted = names("outputs", outputs)
+        check_batches(batches)
         feed = _Feed(
             (
                 infer_request(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import grpc
 
 from gluonserve_client import _answers, _calls
+from gluonserve_client._arguments import address, seconds, secured, text, version_text
 from gluonserve_client._proto import grpc_service_pb2 as pb
 from gluonserve_client._request import arrays, infer_request, typed, untyped
 from gluonserve_client._stream import InferStream
@@ -37,11 +38,11 @@ class Client:
         timeout: float = _calls.TIMEOUT_S,
         credentials: grpc.ChannelCredentials | None = None,
     ) -> None:
-        self._target, self._timeout = target, timeout
+        self._target, self._timeout = address(target), seconds(timeout)
         if credentials is None:
             self._channel = grpc.insecure_channel(target, _calls.OPTIONS)
         else:
-            self._channel = grpc.secure_channel(target, credentials, _calls.OPTIONS)
+            self._channel = grpc.secure_channel(target, secured(credentials), _calls.OPTIONS)
         self._metadata: dict[tuple[str, str], _answers.ModelMetadata] = {}
 
     def __repr__(self) -> str:
@@ -79,7 +80,8 @@ class Client:
 
         Arrays travel in their own data type, which must be the model's. Lists and numbers get the
         model's, for which its metadata is asked once. ``classes`` names outputs of which only the
-        top so many classes are wanted, as ``value:index:label``.
+        top so many classes are wanted, as ``value:index:label``; where ``outputs`` names none,
+        those are the only ones that come.
 
         Raises:
             GluonserveError: one of its kinds, see ``gluonserve_client.errors``.
@@ -121,7 +123,7 @@ class Client:
         Raises:
             ModelNotFound: the server knows none of this name or version.
         """
-        ask = pb.ModelReadyRequest(name=model, version=str(version))
+        ask = pb.ModelReadyRequest(name=text("model", model), version=version_text(version))
         return self._call(_calls.MODEL_READY, ask, timeout).ready
 
     def server_metadata(self, *, timeout: float | None = None) -> _answers.ServerMetadata:
@@ -133,28 +135,28 @@ class Client:
         self, model: str, version: str | int = "", *, timeout: float | None = None
     ) -> _answers.ModelMetadata:
         """Inputs and outputs of a model."""
-        ask = pb.ModelMetadataRequest(name=model, version=str(version))
+        ask = pb.ModelMetadataRequest(name=text("model", model), version=version_text(version))
         return _answers.model_metadata(self._call(_calls.MODEL_METADATA, ask, timeout))
 
     def model_config(
         self, model: str, version: str | int = "", *, timeout: float | None = None
     ) -> _answers.ModelConfig:
         """How a model is served."""
-        ask = pb.ModelConfigRequest(name=model, version=str(version))
+        ask = pb.ModelConfigRequest(name=text("model", model), version=version_text(version))
         return _answers.model_config(self._call(_calls.MODEL_CONFIG, ask, timeout))
 
     def statistics(
         self, model: str = "", version: str | int = "", *, timeout: float | None = None
     ) -> tuple[_answers.ModelStatistics, ...]:
         """What versions did since they were loaded; of every model where none is named."""
-        ask = pb.ModelStatisticsRequest(name=model, version=str(version))
+        ask = pb.ModelStatisticsRequest(name=text("model", model), version=version_text(version))
         return _answers.statistics(self._call(_calls.STATISTICS, ask, timeout))
 
     def index(
         self, *, ready: bool = False, timeout: float | None = None
     ) -> tuple[_answers.IndexEntry, ...]:
         """Every model and version of the repository, or only those that serve."""
-        ask = pb.RepositoryIndexRequest(ready=ready)
+        ask = pb.RepositoryIndexRequest(ready=bool(ready))
         return _answers.repository_index(self._call(_calls.INDEX, ask, timeout))
 
     def _call(self, rpc: Rpc[Ask, Answer], message: Ask, timeout: float | None) -> Answer:
@@ -172,7 +174,7 @@ class Client:
     def _typed(self, model: str, version: str | int, inputs: Inputs) -> Arrays:
         if not untyped(inputs):
             return typed(inputs, None)
-        key = (model, str(version))
+        key = (text("model", model), version_text(version))
         if key not in self._metadata:
             self._metadata[key] = self.model_metadata(model, version)
         return typed(inputs, self._metadata[key])

@@ -1,7 +1,7 @@
 """What a call can come back with instead of an answer.
 
 GluonserveError
-├── InvalidRequest      the tensors or names do not fit the model          INVALID_ARGUMENT
+├── InvalidRequest      arguments cannot be sent, or do not fit the model  INVALID_ARGUMENT
 ├── ModelNotFound       no such model or version                           NOT_FOUND
 ├── NotReady            it is loading, failed to load, or the server stops UNAVAILABLE
 │   └── NotConnected    nobody answers there, or the client is closed      UNAVAILABLE
@@ -27,7 +27,7 @@ class GluonserveError(Exception):
 
 
 class InvalidRequest(GluonserveError):
-    """The tensors or names do not fit the model; the text names input, expected and got."""
+    """An argument cannot be sent, or does not fit the model; the text says which."""
 
 
 class ModelNotFound(GluonserveError):
