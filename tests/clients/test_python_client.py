@@ -10,8 +10,10 @@ import socket
 import sys
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
+import fakeserver
 import numpy as np
 import pytest
 from fakeplane import add_model, echo_model
@@ -19,6 +21,7 @@ from fakeserver import FakeServer
 
 import gluonserve_client
 from gluonserve.errors import ExecutionFailed, ModelNotReady, Overloaded, UnsupportedFeature
+from gluonserve.rpc.server import build_server
 from gluonserve.tensors import DType
 from gluonserve_client import AsyncClient, AsyncInferStream, Client
 
@@ -162,6 +165,16 @@ def test_unknown_model_and_bad_tensor_have_exceptions_of_their_own(client: Clien
         client.infer("nobody", ONES)
     with pytest.raises(gluonserve_client.InvalidRequest, match="'a'"):
         client.infer("add", {"a": ONES["a"][:, :2], "b": ONES["b"]})
+
+
+def test_message_that_is_too_large_is_no_full_queue(monkeypatch) -> None:
+    monkeypatch.setattr(fakeserver, "build_server", partial(build_server, max_message_bytes=4096))
+    with (
+        FakeServer(echo_model(DType.FP32, -1, -1)) as server,
+        Client(server.target) as client,
+        pytest.raises(gluonserve_client.InvalidRequest, match=r"larger than max \(.* vs. 4096\)"),
+    ):
+        client.infer("echo_fp32", {"x": np.zeros((1, 2048), np.float32)})
 
 
 def test_timeout_ends_a_call_that_waits(client: Client) -> None:

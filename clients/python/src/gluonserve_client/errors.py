@@ -75,12 +75,17 @@ ERRORS: Mapping[grpc.StatusCode, type[GluonserveError]] = {
 # would be plain NotReady and not be tried again.
 _NEVER_SENT = ("failed to connect to all addresses", "errors resolving ", "DNS resolution failed")
 
+# What gRPC says, with the same status as a full queue, of what no later try will change.
+_TOO_LARGE = "message larger than max"
+
 
 def error_of(code: grpc.StatusCode, details: str | None) -> GluonserveError:
     """The exception for a call's status."""
     text = details or code.name
     if code is grpc.StatusCode.UNAVAILABLE and text.startswith(_NEVER_SENT):
         return NotConnected(text)
+    if code is grpc.StatusCode.RESOURCE_EXHAUSTED and _TOO_LARGE in text:
+        return InvalidRequest(text)
     return ERRORS.get(code, ExecutionFailed)(text)
 
 
