@@ -118,6 +118,35 @@ def test_boxes_are_drawn_where_they_were_found(picture: Path, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
+    "corners", [(1.0, 1.0, 0.5, 0.5), (1.0, 0.5, 0.5, 1.0), (0.5, 0.5, np.inf, 7)]
+)
+def test_boxes_are_drawn_whichever_corners_come_first(
+    picture: Path, tmp_path: Path, corners: tuple[float, float, float, float]
+) -> None:
+    for name, one in (("as_it_is", corners), ("in_order", (0.5, 0.5, 1.0, 1.0))):
+        draw_detections(picture, [Detection(0, 0.9, one)], {}, tmp_path / f"{name}.png")
+
+    assert (tmp_path / "as_it_is.png").read_bytes() == (tmp_path / "in_order.png").read_bytes()
+
+
+def test_box_without_a_place_is_not_drawn(picture: Path, tmp_path: Path) -> None:
+    nowhere = Detection(0, 0.9, (0.5, np.nan, 1.0, 1.0))
+
+    for name, found in (("nowhere", [nowhere]), ("nothing", [])):
+        draw_detections(picture, found, {}, tmp_path / f"{name}.png")
+
+    assert (tmp_path / "nowhere.png").read_bytes() == (tmp_path / "nothing.png").read_bytes()
+
+
+@pytest.mark.parametrize("label", [np.inf, np.nan, -np.inf, 0.5, -2])
+def test_what_is_no_class_makes_no_detections(label: float) -> None:
+    output = np.zeros((1, 2, 6), np.float32)
+    output[0, 1, 0] = label
+
+    assert not is_detection_output(output)
+
+
+@pytest.mark.parametrize(
     ("shape", "expected"), [((2, 100, 6), True), ((2, 100, 4), False), ((2, 6), False)], ids=str
 )
 def test_detection_outputs_are_known_by_their_shape(shape: tuple[int, ...], expected: bool) -> None:

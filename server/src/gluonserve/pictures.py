@@ -129,8 +129,14 @@ def _scaled(values: np.ndarray, spec: TensorSpec, pixels: Pixels) -> np.ndarray:
 
 
 def is_detection_output(output: np.ndarray) -> bool:
-    """Whether an output looks like rows of (class, score, left, top, right, bottom)."""
-    return output.ndim == 3 and output.shape[2] == 6 and output.dtype.kind == "f"
+    """Whether an output looks like rows of (class, score, left, top, right, bottom).
+
+    Classes are whole numbers from -1, which is filling.
+    """
+    if output.ndim != 3 or output.shape[2] != 6 or output.dtype.kind != "f":
+        return False
+    classes = output[..., 0]
+    return bool((np.isfinite(classes) & (classes == np.floor(classes)) & (classes >= -1)).all())
 
 
 def detections(rows: np.ndarray, threshold: float) -> list[Detection]:
@@ -151,7 +157,10 @@ def draw_detections(
     target: Path,
     side: int = 512,
 ) -> None:
-    """Write the picture with a box, a label and a score per object; small pictures are enlarged."""
+    """Write the picture with a box, a label and a score per object; small pictures are enlarged.
+
+    Corners may come in either order; a box of which one is NaN has no place on a picture.
+    """
     picture = _upright(source, "RGB")
     factor = max(1, round(side / max(picture.size)))
     picture = picture.resize(
@@ -159,8 +168,11 @@ def draw_detections(
     )
     draw = ImageDraw.Draw(picture)
     for one in found:
+        if np.isnan(one.corners).any():
+            continue
         colour = _COLOURS[one.label % len(_COLOURS)]
-        box = tuple(np.clip(one.corners, 0, 1) * (picture.size * 2))
+        ends = np.sort(np.reshape(one.corners, (2, 2)), axis=0)
+        box = tuple(np.clip(ends, 0, 1).ravel() * (picture.size * 2))
         draw.rectangle(box, outline=colour, width=2)
         name = labels.get(one.label, f"class {one.label}")
         _caption(draw, f"{name}: {one.score:.0%}", box[0], box[1], colour)
