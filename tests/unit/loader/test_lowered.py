@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from typing import TYPE_CHECKING
 
@@ -58,6 +59,16 @@ def test_large_weights_stay_in_the_file_and_small_ones_are_part_of_the_model(sto
         assert file.read(int(where["length"])) == WEIGHT.tobytes()
     assert tensors["b"].raw_data == BIAS.tobytes()
     assert lowered.unfiled == ()
+
+
+def test_file_that_onnx_cannot_name_is_no_obstacle(stored: Path) -> None:
+    folder = stored.parent / os.fsdecode(b"\xff")
+    folder.mkdir()
+
+    lowered = import_model(_dense(), stored.rename(folder / stored.name)).lower()
+
+    assert lowered.weights["v"].tobytes() == WEIGHT.tobytes()
+    assert lowered.unfiled == ("v",)
 
 
 def test_weights_that_lie_in_no_file_are_named() -> None:

@@ -134,10 +134,19 @@ def _without_elements(name: str, array: np.ndarray) -> list[NodeProto]:
 
 
 def _filed(params: Mapping[str, np.ndarray], name: str | None) -> tuple[str, int, int] | None:
-    """Where a stored array lies in its file."""
+    """Where a stored array lies in its file, if ONNX can say so: its texts are UTF-8."""
     if name is None or not isinstance(params, Params):
         return None
-    return params.location(name)
+    where = params.location(name)
+    return where if where is None or _is_utf8(where[0]) else None
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _named_outputs(built: Built, names: Sequence[str]) -> list[ValueInfoProto]:
