@@ -25,6 +25,7 @@ _KINDS: Mapping[str, str] = {
     "bool_type": "should be true or false",
     "string_type": "should be text",
     "string_too_short": "should not be empty",
+    "string_unicode": "should be UTF-8",
     "too_short": "should not be empty",
     "missing": "is required",
 }

@@ -60,6 +60,42 @@ def test_number_out_of_range_is_wrong_usage(arguments) -> None:
     assert "Usage:" in result.output
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["bench", "a\udcff", "--address", FREE],
+        ["bench", "a", "--address", "a\udcff"],
+        ["infer", "a\udcff", __file__, "--address", FREE],
+        ["infer", "a", __file__, "--address", "a\udcff"],
+        ["models", "list", "--address", "a\udcff"],
+        ["health", "--address", "a\udcff"],
+        ["health", "--address", FREE, "--model", "a\udcff"],
+        ["serve", "--host", "a\udcff"],
+    ],
+    ids=ascii,
+)
+def test_text_that_is_not_utf8_is_wrong_usage(arguments) -> None:
+    result = gluonserve(*arguments)
+
+    assert result.exit_code == 2, result.output
+    assert "UTF-8" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("", "expected HOST:PORT, as in localhost:8001, not ''"),
+        ("http://localhost:8001", "expected HOST:PORT, as in localhost:8001, not 'http:"),
+        ("localhost:99999", "'localhost:99999': ports go up to 65535"),
+    ],
+)
+def test_address_that_is_none_is_wrong_usage(address, told) -> None:
+    result = gluonserve("models", "list", "--address", address)
+
+    assert result.exit_code == 2, result.output
+    assert told in " ".join(result.stderr.split())
+
+
 def test_tensorrt_is_told_not_to_be_in_this_release(model) -> None:
     result = gluonserve("verify", model, "--executor", "tensorrt")
 

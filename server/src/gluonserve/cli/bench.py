@@ -10,6 +10,7 @@ import click
 from gluonserve.benching import LoadPlan, bench
 from gluonserve.cli import rendering
 from gluonserve.cli.numbers import NOT_NEGATIVE, POSITIVE
+from gluonserve.cli.texts import NAME, address_option
 from gluonserve.loadgen import bar
 
 if TYPE_CHECKING:
@@ -17,9 +18,9 @@ if TYPE_CHECKING:
 
 
 @click.command(name="bench")
-@click.argument("name")
+@click.argument("name", type=NAME)
 @click.argument("files", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--address", default="localhost:8001", show_default=True, help="gRPC of the server.")
+@address_option
 @click.option(
     "--in-flight",
     type=click.IntRange(1),

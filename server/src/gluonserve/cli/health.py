@@ -5,13 +5,16 @@ from __future__ import annotations
 import click
 
 from gluonserve.cli.numbers import POSITIVE
+from gluonserve.cli.texts import ADDRESS, NAME
 from gluonserve.config import read_server_settings
 from gluonserve.probing import ready, ready_over_grpc
 
 
 @click.command(name="health")
-@click.option("--address", help="HOST:PORT of gRPC; the server of the settings by default.")
-@click.option("--model", default="", help="Ask about one model (needs --address).")
+@click.option(
+    "--address", type=ADDRESS, help="gRPC of the server; that of the settings by default."
+)
+@click.option("--model", type=NAME, default="", help="Ask about one model (needs --address).")
 @click.option(
     "--timeout",
     "timeout_s",

@@ -12,6 +12,7 @@ import numpy as np
 from gluonserve.answers import is_classification, top
 from gluonserve.cli import rendering
 from gluonserve.cli.numbers import Finite
+from gluonserve.cli.texts import NAME, address_option
 from gluonserve.errors import GluonserveError
 from gluonserve.pictures import (
     SUFFIXES,
@@ -33,7 +34,7 @@ _WRITTEN = (".npz", ".json", *sorted(SUFFIXES))
 
 @click.command(name="infer")
 @click.argument("arguments", metavar="[NAME] FILE...", nargs=-1, required=True)
-@click.option("--address", default="localhost:8001", show_default=True, help="gRPC of the server.")
+@address_option
 @click.option(
     "--model",
     "path",
@@ -118,7 +119,7 @@ def _split(arguments: Sequence[str], *, with_name: bool) -> tuple[str, list[Path
     for file in files:
         if not file.is_file():
             raise click.UsageError(f"{file}: no such file")
-    return arguments[0], files
+    return NAME.convert(arguments[0], None, None) if with_name else "", files
 
 
 def _labels(file: Path) -> dict[int, str]:

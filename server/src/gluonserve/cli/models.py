@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gluonserve.cli import rendering
+from gluonserve.cli.texts import address_option
 from gluonserve.rpc.caller import Caller
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ def command() -> None:
 
 
 @command.command(name="list")
-@click.option("--address", default="localhost:8001", show_default=True, help="gRPC of the server.")
+@address_option
 @rendering.json_option
 def list_models(address: str, *, as_json: bool) -> None:
     """List every version of every model with its state, and why it is in it."""
