@@ -63,6 +63,25 @@ class TestLayouts:
 
         assert served(tmp_path / "net-symbol.json") == [("net", 1)]
 
+    def test_one_symbol_file_with_its_settings(self, tmp_path) -> None:
+        export(tmp_path, "net")
+        (tmp_path / "model.toml").write_text("instances = 3")
+
+        found = only(tmp_path / "net-symbol.json")
+
+        assert (found.name, found.settings.instances) == ("net", 3)
+
+    @pytest.mark.parametrize(
+        ("number", "other"),
+        [("2024/a", "net/b"), ("2024/a", "net/1/a"), ("2024/1/a", "net/a")],
+        ids=["another export", "versions of its own", "numbers in numbers"],
+    )
+    def test_number_may_be_the_name_of_a_model(self, tmp_path, number, other) -> None:
+        for place in (tmp_path / number, tmp_path / other):
+            export(place.parent, place.name)
+
+        assert served(tmp_path) == [("2024", 1), ("net", 1)]
+
     def test_unknown_files_are_left_alone(self, tmp_path) -> None:
         export(tmp_path / "net" / "1")
         (tmp_path / "README.md").write_text("hello")
@@ -106,6 +125,22 @@ class TestDirectoryThatIsOneModel:
         export(tmp_path / "mnt" / "2")
 
         assert served(tmp_path / "mnt") == [("mnt", 2)]
+
+    def test_folders_beside_versions_that_may_be_versions_are_told(self, tmp_path) -> None:
+        for folder in ("1", "latest", "old"):
+            export(tmp_path / "mnt" / folder)
+
+        found = only(tmp_path / "mnt")
+
+        assert (found.name, found.version) == ("mnt", 1)
+        note = "not served: latest, old beside the versions, which are named 1, 2, ..."
+        assert found.notes == (note,)
+
+    def test_given_name_makes_numbers_versions(self, tmp_path) -> None:
+        export(tmp_path / "mnt" / "3", "a")
+        export(tmp_path / "mnt" / "old", "b")
+
+        assert served(tmp_path / "mnt", "net") == [("net", 3)]
 
     @pytest.mark.parametrize("version", ["", "4"], ids=["flat", "versions"])
     def test_given_name_wins(self, tmp_path, version) -> None:

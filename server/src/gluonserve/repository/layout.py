@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from gluonserve.config import MODEL_FILE, ModelSettings, read_model_settings
@@ -109,13 +109,18 @@ def _of_place(place: _Place) -> list[ModelSource | Unusable]:
 
 def _places(path: Path, model_name: str | None) -> Iterator[_Place]:
     if path.is_file() and path.name.endswith(SYMBOL):
-        yield _loose(path.parent, _prefix(path), model_name)
+        prefix, folder = _prefix(path), path.parent
+        alone = _prefixes(folder) == [prefix] and not any(_numbered(folder))
+        if alone and _stands(folder / MODEL_FILE):  # which is this model's, as its samples are
+            yield _Place(model_name or prefix, folder)
+        else:
+            yield _loose(folder, prefix, model_name)
         return
     if not path.is_dir():
         what = "neither a directory nor a *" + SYMBOL if path.exists() else "no such directory"
         raise InvalidConfig(f"model repository {path}: {what}")
     prefixes = _prefixes(path)
-    if _stands(path / MODEL_FILE) or any(_prefixes(folder) for _, folder in _numbered(path)):
+    if _stands(path / MODEL_FILE) or _has_versions(path, told=model_name is not None):
         named = model_name or (prefixes[0] if len(prefixes) == 1 else path.resolve().name)
         yield _Place(named, path)
         return
@@ -127,6 +132,25 @@ def _places(path: Path, model_name: str | None) -> Iterator[_Place]:
         )
     yield from (_loose(path, prefix, model_name) for prefix in prefixes)
     yield from (_Place(model_name or folder.name, folder) for folder in folders)
+
+
+def _has_versions(path: Path, *, told: bool) -> bool:
+    """Whether its numbered folders are versions of one model.
+
+    Unless we are ``told`` so, they are models with numbers for names where a folder beside them is
+    surely another model: it has versions of its own, or an export of another name.
+    """
+    prefixes = {prefix for _, folder in _numbered(path) for prefix in _prefixes(folder)}
+    others = [folder for folder in _folders(path) if not _VERSION.fullmatch(folder.name)]
+    return bool(prefixes) and (told or not any(_is_other(one, prefixes) for one in others))
+
+
+def _is_other(folder: Path, prefixes: set[str]) -> bool:
+    try:
+        own = set(_prefixes(folder))
+        return bool(own - prefixes) or any(_prefixes(one) for _, one in _numbered(folder))
+    except OSError:  # whoever reads it next tells
+        return False
 
 
 def _is_model(folder: Path) -> bool:
@@ -170,7 +194,16 @@ def _versions(place: _Place) -> list[ModelSource | Unusable]:
         number: _version(place.name, number, folder, files, flat=False)
         for number, folder in sorted(numbered.items())
     }
+    if odd := _misnumbered(place.path):
+        found = {number: _noted(one, odd) for number, one in found.items()}
     return _selected(place.name, _without_half_copied(found), settings)
+
+
+def _noted(one: ModelSource | Unusable, odd: Sequence[str]) -> ModelSource | Unusable:
+    if isinstance(one, Unusable):
+        return one
+    note = f"not served: {', '.join(odd)} beside the versions, which are named 1, 2, ..."
+    return replace(one, notes=(*one.notes, note))
 
 
 def _without_half_copied(
