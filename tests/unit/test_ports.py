@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gluonserve.errors import InvalidConfig
-from gluonserve.ports import bound, check_ports
+from gluonserve.ports import addresses, bound, check_ports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,6 +62,36 @@ def test_wrong_host_is_told_once(host, told) -> None:
 
     assert text.startswith(told)
     assert text.count("host:") == 1
+
+
+def test_wrong_host_is_told_where_any_port_would_do() -> None:
+    assert complaint("192.0.2.1", http_port=0) == "host: 192.0.2.1 is no address of this machine"
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_every_address_is_of_both_families(host) -> None:
+    held = bound(host, 0)
+
+    assert [one.getsockname()[0] for one in held] == addresses(host) == every_address()
+    assert len({one.getsockname()[1] for one in held}) == 1
+    for one in held:
+        one.close()
+
+
+def every_address() -> list[str]:
+    """Those of this machine, which may have no IPv6."""
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return ["0.0.0.0"]
+    return ["0.0.0.0", "::"]
+
+
+def test_addresses_of_a_name_are_those_that_are_bound() -> None:
+    known = {one[4][0] for one in socket.getaddrinfo("localhost", 0)}
+
+    assert set(addresses("localhost")) <= known
 
 
 def test_connections_of_an_earlier_server_do_not_keep_a_shared_port() -> None:

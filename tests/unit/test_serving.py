@@ -21,6 +21,7 @@ from unit.batching.fakes import ManualLoop, row, run_manually, settled, until
 from gluonserve.config import ServerSettings
 from gluonserve.errors import InvalidConfig, ServerNotReady
 from gluonserve.inference import InferRequest
+from gluonserve.ports import addresses
 from gluonserve.serving import Server, serve
 
 if TYPE_CHECKING:
@@ -51,6 +52,20 @@ async def health(port: int) -> int:
             response_deserializer=health_pb2.HealthCheckResponse.FromString,
         )
         return (await check(health_pb2.HealthCheckRequest(), timeout=10)).status
+
+
+def loopbacks() -> list[str]:
+    """This machine's, of both families where it has both."""
+    return ["127.0.0.1", "::1"] if "::" in addresses("0.0.0.0") else ["127.0.0.1"]
+
+
+async def listens(host: str, port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection(host, port)
+    except OSError:
+        return False
+    writer.close()
+    return True
 
 
 class TestStart:
@@ -96,6 +111,27 @@ class TestStart:
 
         assert server.ports == {}
         assert server.dataplane.ready()
+        await server.stop()
+
+    @pytest.mark.parametrize("host", ["0.0.0.0", "::", "localhost", "127.0.0.1"])
+    @pytest.mark.parametrize("fronts", [0, 1])
+    async def test_every_port_listens_where_the_ready_line_says(
+        self, tmp_path, host: str, fronts: int
+    ) -> None:
+        there = settings(export(tmp_path), host=host, front_processes=fronts)
+        server = Server(there, load=FakeLoad())
+        await server.start()
+        await server.loaded()
+        told = addresses(host)
+
+        heard = {
+            name: [one for one in loopbacks() if await listens(one, port)]
+            for name, port in server.ports.items()
+        }
+
+        assert f" on {' and '.join(told)}; " in server.ready_line()
+        mine = [one for one in loopbacks() if one in told or host in ("0.0.0.0", "::")]
+        assert heard == dict.fromkeys(("metrics", "http", "grpc"), mine)
         await server.stop()
 
     async def test_taken_port_stops_it_before_loading(self, tmp_path) -> None:

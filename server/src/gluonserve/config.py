@@ -108,7 +108,7 @@ class ServerSettings(Settings):
     """Name of the model where the repository is itself one model. Otherwise it has the name of its
     files' prefix, or of the folder where that says nothing."""
     host: Name = "0.0.0.0"  # noqa: S104 - documented, and a container needs it
-    """Interface to listen on. The default is every one, as in a container it must be;
+    """Interface to listen on. The default is every one, IPv6 too, as in a container it must be;
     127.0.0.1 keeps the server private to its machine."""
     http_port: Port = 8000
     """HTTP port (health): a number, 0 for any free one (the ready line prints it), or off."""

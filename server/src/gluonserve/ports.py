@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import errno
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gluonserve.errors import InvalidConfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+EVERY = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared
+"""Hosts that mean every address of this machine. To gRPC each of them is both."""
 _LACKING = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 
 
@@ -21,7 +23,7 @@ def check_ports(host: str, ports: Mapping[str, int]) -> None:
         InvalidConfig: listing every port that cannot be had, or the host that is none.
     """
     wanted = {name: port for name, port in ports.items() if port}
-    problems = [*_doubles(wanted), *_refusals(host, wanted)]
+    problems = [*_doubles(wanted), *_refusals(host, ports)]
     if problems:
         raise InvalidConfig("\n".join(dict.fromkeys(problems)))
 
@@ -49,12 +51,27 @@ def address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+def addresses(host: str) -> list[str]:
+    """The addresses that a host stands for, as far as this machine has them.
+
+    Raises:
+        socket.gaierror: the host is no address or known name.
+        OSError: this machine has none of them.
+    """
+    found = []
+    for one in bound(host, 0):
+        found.append(str(one.getsockname()[0]))
+        one.close()
+    return found
+
+
 def bound(host: str, port: int, *, shared: bool = False) -> list[socket.socket]:
     """Sockets that hold the port and do not listen, one for each address of the host.
 
-    Families that this machine has not are left out. Where any port would do, it is the same for
-    every address. ``shared`` ports may be bound again by processes of this user that share them
-    too; connections of an earlier server that are still ending are in nobody's way.
+    ``0.0.0.0`` and ``::`` are both every address, of either family. Families that this machine has
+    not are left out. Where any port would do, it is the same for every address. ``shared`` ports
+    may be bound again by processes of this user that share them too; connections of an earlier
+    server that are still ending are in nobody's way.
 
     Raises:
         socket.gaierror: the host is no address or known name.
@@ -63,10 +80,7 @@ def bound(host: str, port: int, *, shared: bool = False) -> list[socket.socket]:
     take = _shared if shared else _alone
     held: list[socket.socket] = []
     lacking: OSError | None = None
-    kind = socket.SOCK_STREAM
-    for family, _, _, _, address in socket.getaddrinfo(
-        host, port, type=kind, flags=socket.AI_PASSIVE
-    ):
+    for family, _, _, _, address in _known(host, port):
         wanted = held[0].getsockname()[1] if held else port
         try:
             held.append(take(family, (address[0], wanted, *address[2:])))
@@ -79,6 +93,11 @@ def bound(host: str, port: int, *, shared: bool = False) -> list[socket.socket]:
     if lacking is not None and not held:
         raise lacking
     return held
+
+
+def _known(host: str, port: int) -> Iterator[tuple[int, int, int, str, tuple[Any, ...]]]:
+    for one in sorted(EVERY) if host in EVERY else [host]:
+        yield from socket.getaddrinfo(one, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
 
 
 def _shared(family: int, address: tuple[object, ...]) -> socket.socket:

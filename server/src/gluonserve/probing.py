@@ -6,7 +6,7 @@ from http.client import HTTPConnection, HTTPException
 from typing import TYPE_CHECKING
 
 from gluonserve.errors import InvalidConfig, ServerNotReady
-from gluonserve.ports import address
+from gluonserve.ports import EVERY, address
 
 if TYPE_CHECKING:
     from gluonserve.config import ServerSettings
@@ -21,7 +21,7 @@ def ready(settings: ServerSettings, *, timeout_s: float) -> str:
         InvalidConfig: the settings name no port that could be asked.
         ServerNotReady: it is not, or nobody answers.
     """
-    host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104 - compared
+    host = "127.0.0.1" if settings.host in EVERY else settings.host
     if isinstance(settings.grpc_port, int) and settings.grpc_port:
         return ready_over_grpc(address(host, settings.grpc_port), timeout_s=timeout_s)
     if isinstance(settings.http_port, int) and settings.http_port:

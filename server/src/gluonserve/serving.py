@@ -24,7 +24,7 @@ from gluonserve.errors import InvalidConfig
 from gluonserve.executors.options import available_cores
 from gluonserve.loops import new_event_loop
 from gluonserve.metrics import Metrics
-from gluonserve.ports import check_ports
+from gluonserve.ports import addresses, check_ports
 from gluonserve.repository.loading import load_version
 from gluonserve.repository.model import ModelState
 from gluonserve.repository.repository import Repository
@@ -61,6 +61,7 @@ class Server:
     """A server from ``start`` to ``stop``, inside a running event loop.
 
     ``ports`` are those that were bound, by ``http``, ``grpc`` and ``metrics``; ``off`` ones lack.
+    ``addresses`` are those of the host, which every port is bound on.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Server:
     ) -> None:
         self.settings = settings
         self.ports: dict[str, int] = {}
+        self.addresses: list[str] = []
         self.repository = Repository(
             settings.model_repository,
             model_name=settings.model_name,
@@ -92,6 +94,8 @@ class Server:
         """
         self.repository.find()
         check_ports(self.settings.host, self._wanted_ports())
+        if self._wanted_ports():
+            self.addresses = addresses(self.settings.host)
         try:
             await self._listen()
         except BaseException:
@@ -143,12 +147,10 @@ class Server:
         """One line with the ports that were bound and how many models serve."""
         versions = self.repository.all_versions()
         serving = sum(version.state is ModelState.READY for version in versions)
-        ports = ", ".join(f"{name} {port}" for name, port in self.ports.items()) or "no port"
+        ports = ", ".join(f"{name} {port}" for name, port in self.ports.items())
+        where = f"{ports} on {' and '.join(self.addresses)}" if ports else "no port"
         state = "ready" if self.dataplane.ready() else "NOT ready"
-        return (
-            f"gluonserve is {state}: {ports} on {self.settings.host}; "
-            f"{serving} of {len(versions)} models serve"
-        )
+        return f"gluonserve is {state}: {where}; {serving} of {len(versions)} models serve"
 
     def model_lines(self) -> Iterator[str]:
         """Every version with its state, and what runs it or why nothing does."""
@@ -236,7 +238,7 @@ async def serve(server: Server, announce: Callable[[str], None] = print) -> None
     """
     with _Signals() as signals:
         await server.start()
-        log.info("listening", host=server.settings.host, **server.ports)
+        log.info("listening", addresses=server.addresses, **server.ports)
         loaded = asyncio.create_task(server.loaded())
         signalled = asyncio.create_task(signals.next())
         try:

@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 from structlog import get_logger
 
 from gluonserve.errors import InvalidConfig
+from gluonserve.ports import bound
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -52,7 +53,7 @@ class HttpServer:
 
     def __init__(self, answer: Callable[[HttpRequest], Awaitable[HttpAnswer]]) -> None:
         self._answer = answer
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
         self._idle: set[asyncio.StreamWriter] = set()
         self._busy: set[asyncio.Task[None]] = set()
         self._stopping = False
@@ -64,18 +65,20 @@ class HttpServer:
             InvalidConfig: the address cannot be bound.
         """
         try:
-            self._server = await asyncio.start_server(
-                self._converse, host, port, limit=_LARGEST_HEAD
-            )
+            held = bound(host, port)
+            self._servers = [
+                await asyncio.start_server(self._converse, sock=one, limit=_LARGEST_HEAD)
+                for one in held
+            ]
         except OSError as error:
             raise InvalidConfig(f"HTTP: cannot listen on {host}:{port}: {error}") from error
-        return int(self._server.sockets[0].getsockname()[1])
+        return int(held[0].getsockname()[1])
 
     async def stop(self) -> None:
         """Stop listening, finish what was asked, end every connection."""
         self._stopping = True
-        if self._server is not None:
-            self._server.close()
+        for server in self._servers:
+            server.close()
         for writer in self._idle:
             writer.close()
         if self._busy:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import grpc
 
 from gluonserve.errors import InvalidConfig
-from gluonserve.ports import address
+from gluonserve.ports import EVERY, address, addresses
 from gluonserve.rpc.health import HEALTH, HealthService
 from gluonserve.rpc.reflection import reflection_handlers
 from gluonserve.rpc.service import SERVICE, InferenceService
@@ -56,14 +56,21 @@ class RpcServer:
         Raises:
             InvalidConfig: the address cannot be bound.
         """
-        wanted = address(host, port)
+        try:
+            for one in [host] if host in EVERY else addresses(host):
+                port = self._bind(address(one, port))
+        except OSError as error:
+            raise InvalidConfig(f"gRPC: cannot listen on {host}:{port}: {error}") from error
+        await self._server.start()
+        return port
+
+    def _bind(self, wanted: str) -> int:
         try:
             bound = self._server.add_insecure_port(wanted)
         except RuntimeError as error:
             raise InvalidConfig(f"gRPC: cannot listen on {wanted}: {error}") from error
         if not bound:
             raise InvalidConfig(f"gRPC: cannot listen on {wanted}")
-        await self._server.start()
         return bound
 
     def refresh_health(self) -> None:
