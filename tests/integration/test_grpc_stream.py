@@ -9,6 +9,7 @@ import grpc
 import numpy as np
 import pytest
 from fakeplane import FakeDataPlane, add_model, echo_model
+from structlog.testing import capture_logs
 
 from gluonserve.errors import Overloaded
 from gluonserve.rpc.stream import IN_FLIGHT
@@ -118,6 +119,23 @@ async def test_stream_that_wants_status_codes_ends_with_the_first_error(call) ->
 
     assert caught.value.code() is grpc.StatusCode.NOT_FOUND
     assert caught.value.details() == "no model 'nobody'"
+
+
+@pytest.mark.parametrize("closing", [False, True])
+async def test_bug_in_a_stream_is_logged_by_the_name_of_its_call(
+    plane: FakeDataPlane, call, closing: bool
+) -> None:
+    plane.failing["add"] = KeyError("a bug of ours")
+    metadata = (("triton_grpc_error", "true"),) if closing else ()
+
+    with capture_logs() as logs:
+        (answer,) = await asyncio.gather(
+            call(iter([request("add", "a")]), metadata=metadata).read(), return_exceptions=True
+        )
+
+    told = answer.details() if closing else answer.error_message
+    assert told == "internal error"
+    assert [(one["event"], one["rpc"]) for one in logs] == [("rpc failed", "ModelStreamInfer")]
 
 
 async def test_last_answer_is_marked_for_those_who_ask(call) -> None:

@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from gluonserve.errors import ErrorKind, ExecutionFailed, Overloaded
-from gluonserve.rpc.status import STATUS, shortened, status_of
+from gluonserve.rpc.status import STATUS, abort, shortened, status_of
 
 
 def test_every_kind_of_error_has_a_status_of_its_own() -> None:
@@ -40,6 +40,23 @@ def test_foreseen_error_is_not_logged() -> None:
         status_of(ExecutionFailed("failed"), "ModelInfer")
 
     assert logs == []
+
+
+async def test_call_that_nobody_waits_for_is_left_to_grpc() -> None:
+    gone = grpc.aio.InternalError("the answer cannot be sent")
+
+    with capture_logs() as logs, pytest.raises(grpc.aio.InternalError) as caught:
+        await abort(Gone(), gone, "ModelStreamInfer")
+
+    assert caught.value is gone
+    assert logs == []
+
+
+class Gone:
+    """A call whose caller has left: gRPC takes nothing for it."""
+
+    async def abort(self, *_: object) -> None:
+        raise AssertionError("there is nobody to tell")
 
 
 @pytest.mark.parametrize("text", ["", "no model 'x'", "é" * 600, "x" * 4096], ids=len)

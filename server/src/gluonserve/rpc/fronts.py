@@ -22,7 +22,7 @@ from gluonserve.rpc.frames import FrameWire, Kind
 from gluonserve.rpc.local import LocalCalls
 from gluonserve.rpc.options import FrontOptions
 from gluonserve.rpc.remote import PLAIN_CODES
-from gluonserve.rpc.service import Mode
+from gluonserve.rpc.service import STREAM, Mode
 from gluonserve.rpc.status import status_of
 
 if TYPE_CHECKING:
@@ -226,8 +226,9 @@ class _Front:
     def _infer(self, frame: Frame) -> None:
         _, mode, ident, left, arrived_ns, data = frame
         deadline = None if math.isnan(left) else self._loop.time() + left
-        reply = self.running[ident] = _Reply(self, ident)
-        reply.inference = self._calls.begin(data, arrived_ns, deadline, _MODES[mode], reply)
+        called = _MODES[mode]
+        reply = self.running[ident] = _Reply(self, ident, called)
+        reply.inference = self._calls.begin(data, arrived_ns, deadline, called, reply)
 
     def _answer(self, frame: Frame) -> None:
         rpc = _PLAIN[frame.code]
@@ -251,12 +252,12 @@ class _Reply:
     No future and no task: they would be a tenth of what a small request costs.
     """
 
-    __slots__ = ("_front", "_ident", "inference")
+    __slots__ = ("_front", "_ident", "_mode", "inference")
 
     inference: Running
 
-    def __init__(self, front: _Front, ident: int) -> None:
-        self._front, self._ident = front, ident
+    def __init__(self, front: _Front, ident: int, mode: Mode) -> None:
+        self._front, self._ident, self._mode = front, ident, mode
 
     def done(self) -> bool:
         """Whether it is answered, or nobody waits any more."""
@@ -275,7 +276,8 @@ class _Reply:
     def set_exception(self, error: BaseException, /) -> None:
         """What went wrong."""
         del self._front.running[self._ident]
-        self._front.failed(self._ident, error, "ModelInfer")  # a stream is told in its answers
+        rpc = "ModelInfer" if self._mode == Mode.UNARY else STREAM
+        self._front.failed(self._ident, error, rpc)
 
 
 def _kill(process: asyncio.subprocess.Process) -> None:

@@ -60,7 +60,12 @@ def status_of(error: Exception, rpc: str) -> tuple[grpc.StatusCode, str]:
 async def abort(
     context: grpc.aio.ServicerContext[bytes, bytes], error: Exception, rpc: str
 ) -> NoReturn:
-    """End a call with the status of ``error``."""
+    """End a call with the status of ``error``.
+
+    An error of gRPC's own says that nobody takes an answer any more; gRPC is left to tell that.
+    """
+    if isinstance(error, grpc.aio.InternalError):
+        raise error
     code, text = status_of(error, rpc)
     await context.abort(code, shortened(text))
 
