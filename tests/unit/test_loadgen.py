@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import pytest
 
+from gluonserve import loadgen
 from gluonserve.loadgen import LoadReport, bar, closed_loop, open_loop
 
 
@@ -79,6 +80,17 @@ async def test_open_loop_charges_a_stall_to_the_requests_that_it_held_up() -> No
     report = await open_loop(send, rate=1000, seconds=0.05)
 
     assert max(report.latencies_ms) > 100
+
+
+async def test_open_loop_gives_up_a_rate_that_it_cannot_send_at(monkeypatch) -> None:
+    monkeypatch.setattr(loadgen, "_LEAST_LATENESS_S", 0.05)
+    server = Server()
+
+    report = await asyncio.wait_for(open_loop(server.send, rate=1e7, seconds=0.05), timeout=20)
+
+    unsent = report.failures["not sent: this process cannot send at that rate"]
+    assert server.answered == len(report.latencies_ms) > 0
+    assert server.answered + unsent == pytest.approx(1e7 * 0.05, rel=0.1)
 
 
 def test_percentiles_are_those_of_the_latencies() -> None:

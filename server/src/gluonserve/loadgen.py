@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     Send = Callable[[], Awaitable[None]]
 
+_LEAST_LATENESS_S = 10.0
+_TOO_FAST = "not sent: this process cannot send at that rate"
 PERCENTILES = (50, 90, 95, 99, 99.9)
 
 
@@ -103,14 +105,21 @@ async def closed_loop(
 async def open_loop(
     send: Send, *, rate: float, seconds: float, warmup_seconds: float = 0.0, seed: int = 0
 ) -> LoadReport:
-    """Send at ``rate`` requests per second on average, at random (Poisson) moments."""
+    """Send at ``rate`` requests per second on average, at random (Poisson) moments.
+
+    What this process is too slow to send, though it goes on for as long again, counts as failed.
+    """
     report = LoadReport(mode=f"open loop, {rate:g} per second")
     gaps = np.random.default_rng(seed)
     began = perf_counter() + warmup_seconds
     end = began + seconds
     under_way: set[asyncio.Task[None]] = set()
     due = perf_counter()
+    late = end + max(seconds, _LEAST_LATENESS_S)
     while (due := due + gaps.exponential(1 / rate)) < end:
+        if perf_counter() > late:
+            report.failures[_TOO_FAST] += max(round((end - due) * rate), 1)
+            break
         await asyncio.sleep(max(due - perf_counter(), 0))
         task = asyncio.create_task(_one(send, due, report, counts=due >= began))
         under_way.add(task)

@@ -9,12 +9,15 @@ import click
 
 from gluonserve.benching import LoadPlan, bench
 from gluonserve.cli import rendering
-from gluonserve.cli.numbers import NOT_NEGATIVE, POSITIVE
+from gluonserve.cli.numbers import SECONDS, SECONDS_OR_NONE, Finite
 from gluonserve.cli.texts import NAME, address_option
 from gluonserve.loadgen import bar
 
 if TYPE_CHECKING:
     from gluonserve.loadgen import LoadReport
+
+# far beyond what a process in Python can do
+_FASTEST, _MOST_IN_FLIGHT = 100_000, 10_000
 
 
 @click.command(name="bench")
@@ -23,14 +26,14 @@ if TYPE_CHECKING:
 @address_option
 @click.option(
     "--in-flight",
-    type=click.IntRange(1),
+    type=click.IntRange(1, _MOST_IN_FLIGHT),
     default=8,
     show_default=True,
     help="Closed loop: so many requests are always under way.",
 )
 @click.option(
     "--rate",
-    type=POSITIVE,
+    type=Finite(0, _FASTEST, min_open=True),
     help="Open loop: so many requests per second, whatever the answers do.",
 )
 @click.option(
@@ -40,9 +43,9 @@ if TYPE_CHECKING:
     show_default=True,
     help="Rows per request, where no FILE gives them.",
 )
-@click.option("--seconds", type=POSITIVE, default=10.0, show_default=True, help="How long.")
+@click.option("--seconds", type=SECONDS, default=10.0, show_default=True, help="How long.")
 @click.option(
-    "--warmup", type=NOT_NEGATIVE, default=1.0, show_default=True, help="Seconds before that."
+    "--warmup", type=SECONDS_OR_NONE, default=1.0, show_default=True, help="Seconds before that."
 )
 @rendering.json_option
 @click.pass_context

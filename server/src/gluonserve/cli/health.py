@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from gluonserve.cli.numbers import POSITIVE
+from gluonserve.cli.numbers import SECONDS
 from gluonserve.cli.texts import ADDRESS, NAME
 from gluonserve.config import read_server_settings
 from gluonserve.probing import ready, ready_over_grpc
@@ -18,7 +18,7 @@ from gluonserve.probing import ready, ready_over_grpc
 @click.option(
     "--timeout",
     "timeout_s",
-    type=POSITIVE,
+    type=SECONDS,
     default=3.0,
     show_default=True,
     help="Seconds to wait.",

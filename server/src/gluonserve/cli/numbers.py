@@ -1,4 +1,4 @@
-"""Numbers on a command line: ranges that nan and inf are outside of."""
+"""Numbers on a command line: ranges that nan, inf and more than a day are outside of."""
 
 from __future__ import annotations
 
@@ -22,5 +22,8 @@ class Finite(click.FloatRange):
         return number
 
 
+_DAY_S = 86_400
+
 POSITIVE = Finite(0, min_open=True)
-NOT_NEGATIVE = Finite(0)
+SECONDS = Finite(0, _DAY_S, min_open=True)
+SECONDS_OR_NONE = Finite(0, _DAY_S)
