@@ -75,6 +75,7 @@ class TestHealth:
             ("/v2/models/broken/ready", 503),
             ("/v2/models/nobody/ready", 404),
             ("/v2/models/net/versions/2/ready", 404),
+            ("/v2/models/net/versions/two/ready", 400),
             ("/v2/elsewhere", 404),
             ("/v2/health/live?x=1", 200),
         ],

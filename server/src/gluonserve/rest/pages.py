@@ -8,7 +8,7 @@ import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from gluonserve.errors import GluonserveError
+from gluonserve.errors import InvalidRequest, ModelNotFound
 from gluonserve.rest.server import HttpAnswer
 
 if TYPE_CHECKING:
@@ -34,7 +34,9 @@ def health_pages(plane: DataPlane) -> Callable[[HttpRequest], Awaitable[HttpAnsw
             return HttpAnswer(HTTPStatus.NOT_FOUND, b"Not Found\n")
         try:
             return _yes_or_no("ready", yes=plane.model_ready(model[1], model[2] or ""))
-        except GluonserveError as error:
+        except InvalidRequest as error:
+            return _json(HTTPStatus.BAD_REQUEST, {"error": str(error)})
+        except ModelNotFound as error:
             return _json(HTTPStatus.NOT_FOUND, {"error": str(error)})
 
     return answer
