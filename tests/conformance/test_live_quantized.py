@@ -291,8 +291,28 @@ def test_the_largest_of_a_picture_quantised_again(act_type: str) -> None:
     Network(steps, {"data": real(5, 2, 8, 6, 6) / 8}).check()
 
 
-def convolution(name: str, data: mx.sym.Symbol) -> mx.sym.Symbol:
+@pytest.mark.parametrize("groups", [2, 4, 8])
+def test_groups_share_a_scale_that_their_channels_are_not_read_by(groups: int) -> None:
+    import mxnet as mx  # noqa: PLC0415 - only where it is installed
+
+    stem = mx.sym.Activation(convolution("stem", mx.sym.var("data")), act_type="relu")
+    plain = mx.sym.Activation(convolution("grouped", stem, groups=groups), act_type="relu")
+    drawn, _ = arrays(plain)
+    feed = real(0, 2, 3, 8, 8)
+
+    symbol, made, _ = mx.contrib.quantization.quantize_model_mkldnn(
+        sym=plain, ctx=mx.cpu(), calib_mode="naive", quantized_dtype="auto", logger=None,
+        arg_params={name: mx.nd.array(array) for name, array in drawn.items()}, aux_params={},
+        calib_data=mx.io.NDArrayIter(feed, batch_size=2),
+    )  # fmt: skip
+
+    Network(symbol, {"data": feed}, {name: one.asnumpy() for name, one in made.items()}).check()
+
+
+def convolution(name: str, data: mx.sym.Symbol, *, groups: int = 1) -> mx.sym.Symbol:
     """Eight channels of three by three."""
     import mxnet as mx  # noqa: PLC0415 - only where it is installed
 
-    return mx.sym.Convolution(data, name=name, kernel=(3, 3), num_filter=8, pad=(1, 1))
+    return mx.sym.Convolution(
+        data, name=name, kernel=(3, 3), num_filter=8, num_group=groups, pad=(1, 1)
+    )

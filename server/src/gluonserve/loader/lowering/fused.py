@@ -126,7 +126,8 @@ class _Convolution:
         outer: Node | None,
     ) -> tuple[Value, Value, Value]:
         """In 8 bits, activations and sum before the one rounding."""
-        weights = weighing.per_channel(op, self.kernel, self.offset, self.step)
+        groups = self.layer.get("num_group", 1)
+        weights = weighing.per_channel(op, self.kernel, self.offset, self.step, groups=groups)
         kernel = _dequantized_weights(op, weights)
         bias = None
         if self.offset is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -48,8 +48,14 @@ def constant(value: Value, what: str) -> np.ndarray:
     return value.constant
 
 
-def per_channel(op: Emit, weight: np.ndarray, bias: np.ndarray | None, data_unit: Value) -> Weights:
-    """Each channel by its own largest magnitude, held so that the bias fits into 32 bits."""
+def per_channel(
+    op: Emit, weight: np.ndarray, bias: np.ndarray | None, data_unit: Value, *, groups: int = 1
+) -> Weights:
+    """Each channel by its own largest magnitude, held so that the bias fits into 32 bits.
+
+    MXNet's channels of one group are all quantised by the scale that has the group's number, and
+    read by their own.
+    """
     if op.sketching:
         return _sketched(weight, len(weight))
     rows = weight.reshape(len(weight), -1)
@@ -60,7 +66,8 @@ def per_channel(op: Emit, weight: np.ndarray, bias: np.ndarray | None, data_unit
         with np.errstate(divide="ignore"):
             most = np.float32(_BIAS_TOP) / magnitudes * data_unit.constant
         scales = np.minimum(scales, most).astype(np.float32)
-    return _stepped(weight, scales)
+    taken = scales if groups == 1 else np.repeat(scales[:groups], len(scales) // groups)
+    return replace(_stepped(weight, taken), units=_units(scales))
 
 
 def together(op: Emit, weight: np.ndarray) -> Weights:
@@ -118,8 +125,13 @@ def _stepped(weight: np.ndarray, scales: np.ndarray) -> Weights:
         scaled = weight[part].astype(np.float32) * wide[part]
         np.rint(scaled, out=scaled)
         steps[part] = np.clip(scaled, -128, 127, out=scaled).astype(np.int8)
-    units = (np.float32(1) / scales).astype(np.float32)
-    return Weights(steps, units, float(weight.min(initial=0)), float(weight.max(initial=0)))
+    return Weights(
+        steps, _units(scales), float(weight.min(initial=0)), float(weight.max(initial=0))
+    )
+
+
+def _units(scales: np.ndarray) -> np.ndarray:
+    return np.asarray(np.float32(1) / scales, np.float32)
 
 
 def _scales(magnitudes: np.ndarray) -> np.ndarray:
