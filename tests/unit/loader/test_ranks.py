@@ -1,11 +1,11 @@
-"""Ranks of inputs that only the bodies of loops, branches and fused operators tell."""
+"""Ranks of inputs: what operators tell, the bodies of loops, branches and fused ones included."""
 
 from __future__ import annotations
 
 import pytest
 
 from gluonserve.loader.graph import Graph, Node, Ref, Variable
-from gluonserve.loader.ranks import input_ranks
+from gluonserve.loader.ranks import input_ranks, relative_ranks
 
 DENSE = {"num_hidden": "4", "no_bias": "True", "flatten": "False"}
 
@@ -77,3 +77,21 @@ def test_places_that_no_input_has_are_passed_over() -> None:
     loop = Node("_foreach", "loop", places, (Ref(0),), (body("x", "s", "w"),))
 
     assert input_ranks(Graph((Variable("data"), loop), (Ref(1),)), {}) == {}
+
+
+def test_lengths_for_a_softmax_lack_its_axis() -> None:
+    attributes = {"axis": "1", "use_length": "True"}
+    node = Node("softmax", "softmax", attributes, (Ref(0), Ref(1)))
+    graph = Graph((Variable("a"), Variable("lengths"), node), (Ref(2),))
+
+    assert input_ranks(graph, {"a": (2, 5, 1)}) == {"a": 3, "lengths": 2}
+
+
+def test_ranks_are_compared_along_what_ties_them() -> None:
+    scores = Node("softmax", "scores", {}, (Ref(0),))
+    picked = Node("pick", "picked", {}, (Ref(2), Ref(1)))
+    graph = Graph((Variable("data"), Variable("label"), scores, picked), (Ref(3),))
+
+    assert relative_ranks(graph, {}, ["data", "label"]) == {
+        ("data", "data"): 0, ("data", "label"): -1, ("label", "data"): 1, ("label", "label"): 0,
+    }  # fmt: skip

@@ -11,7 +11,7 @@ from gluonserve.loader.subgraphs import bindings
 from gluonserve.loader.ties import ALL, FIRST, by_name, spread
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from gluonserve.loader.ties import Edge
 
@@ -62,6 +62,15 @@ _CONVOLUTIONS = frozenset(
         "_sg_mkldnn_conv",
     }
 )
+_BROADCASTING = (
+    "broadcast_", "_npi_add", "_npi_multiply", "_npi_subtract", "_npi_true_divide",
+)  # fmt: skip
+_OTHERWISE = frozenset({"broadcast_axis", "broadcast_like", "broadcast_to"})
+_MATRIX = (1, 1)
+_ANY = 100
+"""More than any rank: what others are compared with it."""
+_OF_LENGTHS = frozenset({"log_softmax", "softmax", "softmin"})
+"""Their second input has a number for each line along the axis, which it lacks."""
 _LENGTHS = frozenset({"SequenceLast", "SequenceMask", "SequenceReverse", "_contrib_boolean_mask"})
 """Their second input has a number for each row."""
 
@@ -88,16 +97,35 @@ def input_ranks(
     }
     weak = list(_collect_ranks(graph, 0, edges, known))
     found = spread(known, edges)
+    if guess is Guess.ALL:
+        edges += _likely(graph, stored)
+        found = spread(found, edges)
     if guess is not Guess.NONE:
         guessed = {
             at: 2 if flattens else 3
             for at, flattens in weak
             if at not in found and (flattens or guess is Guess.ALL)
         }
-        if guess is Guess.ALL:
-            edges += _picked(graph)
         found = spread(guessed, edges, found)
     return by_name(graph, found)
+
+
+def relative_ranks(
+    graph: Graph, stored: Mapping[str, tuple[int, ...]], names: Collection[str]
+) -> dict[tuple[str, str], int]:
+    """By how much the rank of a second of these variables is likely larger than that of a first."""
+    edges: list[Edge] = []
+    for _ in _collect_ranks(graph, 0, edges, {}):
+        pass  # what dense layers read
+    edges += _likely(graph, stored)
+    larger: dict[tuple[str, str], int] = {}
+    for at, node in enumerate(graph.nodes):
+        if isinstance(node, Variable) and node.name in names:
+            near = by_name(graph, spread({at: _ANY}, edges))
+            larger.update(
+                ((node.name, other), near[other] - _ANY) for other in names if other in near
+            )
+    return larger
 
 
 def _collect_ranks(
@@ -123,11 +151,24 @@ def _collect_ranks(
         edges.extend(_bound_ranks(node, base, bases))
 
 
-def _picked(graph: Graph) -> Iterator[Edge]:
-    """Indices mostly lack the axis of what they pick, as labels do; they may have it, of size 1."""
-    for node in graph.nodes:
-        if isinstance(node, Node) and node.op == "pick" and len(node.inputs) > 1:
+def _likely(graph: Graph, stored: Mapping[str, tuple[int, ...]]) -> Iterator[Edge]:
+    """What mostly holds, and need not.
+
+    Indices lack the axis of what they pick, as labels do; they may have it, of size 1. Labels are
+    reshaped as a precaution. What is broadcast, other than a stored vector, has been given axes of
+    size 1 before.
+    """
+    for at, node in enumerate(graph.nodes):
+        if not isinstance(node, Node):
+            continue
+        if node.op == "pick" and len(node.inputs) > 1:
             yield node.inputs[1].node, node.inputs[0].node, 1
+        elif node.op == "reshape_like" and len(node.inputs) > 1:
+            yield node.inputs[0].node, node.inputs[1].node, 0
+        elif node.op.startswith(_BROADCASTING) and node.op not in _OTHERWISE:
+            for ref in node.inputs:
+                if len(stored.get(graph.nodes[ref.node].name, _MATRIX)) >= len(_MATRIX):
+                    yield ref.node, at, 0
 
 
 def _bound_ranks(node: Node, base: int, bases: Sequence[int]) -> Iterator[Edge]:
@@ -171,6 +212,8 @@ def _rank_edges(at: int, node: Node) -> Iterator[Edge]:
         yield (node.inputs[0].node, at, -int(bool(squeezed)))
     elif node.op == "SequenceLast":
         yield (node.inputs[0].node, at, -1)
+    if node.op in _OF_LENGTHS and len(node.inputs) > 1:
+        yield (node.inputs[1].node, at, 1)
     elif node.op.startswith("_contrib_interleaved_matmul"):
         yield (node.inputs[0].node, at, 0)
 

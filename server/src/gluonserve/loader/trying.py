@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING
 
 from gluonserve.errors import GluonserveError, InvalidConfig, InvalidModel, UnsupportedModel
 from gluonserve.loader import facts
+from gluonserve.loader.axes import BATCH
+from gluonserve.loader.lowering import dims
+from gluonserve.loader.ranks import relative_ranks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,12 +24,16 @@ if TYPE_CHECKING:
     from gluonserve.loader.facts import InputFact
     from gluonserve.loader.hints import InputHint
     from gluonserve.loader.lowering.building import Built, Plan
+    from gluonserve.loader.lowering.dims import Dim
 
 _RANKS = (2, 3, 4, 1, 5, 0)
 """What is tried, the likeliest first: rows of numbers or tokens, sequences, pictures."""
-_MOST_INPUTS = 4
+_BESIDE = (2, 1, 3, 4, 5, 0)
+"""And for an input beside others: masks, labels and lengths."""
+_MOST_INPUTS = 6
 _MOST_TRIES = 256
-_MOST_FITS = 4
+_MOST_FITS = 16
+_MOST_NODES = 1000
 """Trying a network of a hundred layers to its end takes a quarter of a second."""
 
 
@@ -47,6 +54,8 @@ def fitted(
 ) -> Fit:
     """Settle the network with the likeliest ranks that fit, best where rows stay rows.
 
+    Ranks that fit oddly, see :func:`_faults`, come behind those that fit as they are.
+
     Raises:
         InvalidConfig: none fits, or settings contradict the graph, or a dimension must be stated.
         InvalidModel: the graph contradicts itself.
@@ -57,34 +66,65 @@ def fitted(
         return Fit(facts.settled(plan, facts.with_ranks(known, {}), hints, samples), {})
     if len(opened) > _MOST_INPUTS:
         raise facts.unknown_shapes([*opened], plan.parameters)
-    fits: list[Fit] = []
+    fits: list[tuple[tuple[bool, int], Fit]] = []
+    most = min(_MOST_FITS, 3 + _MOST_NODES // len(plan.graph.nodes))
     failures: list[tuple[tuple[int, ...], GluonserveError]] = []
-    for ranks in islice(_orders([*opened.values()]), _MOST_TRIES):
+    for ranks in islice(_orders(plan, opened, next(iter(known))), _MOST_TRIES):
         tried = dict(zip(opened, ranks, strict=True))
         try:
             fit = Fit(facts.settled(plan, facts.with_ranks(known, tried), hints, samples), tried)
         except (InvalidModel, InvalidConfig, UnsupportedModel) as error:
             failures.append((ranks, error))
             continue
-        if batchable(fit.built):
-            return fit
-        fits.append(fit)
-        if len(fits) == _MOST_FITS:
+        faults = _faults(fit, batchable=batchable(fit.built))
+        fits.append((faults, fit))
+        if not any(faults) or len(fits) == most:
             break
     if fits:
-        return fits[0]
+        return min(fits, key=lambda found: found[0])[1]
     raise _failure([*opened], failures)
 
 
-def _orders(opened: Sequence[facts.Open]) -> Iterator[tuple[int, ...]]:
-    """Combinations of ranks, the likeliest first."""
-    likely = [_likely(one) for one in opened]
-    for order in sorted(product(*(range(len(ranks)) for ranks in likely)), key=sum):
+def _faults(fit: Fit, *, batchable: bool) -> tuple[bool, int]:
+    """What speaks against ranks that fit: that rows do not stay rows, and how oddly they fit.
+
+    An axis too few or too many is mostly made up for by a size of 1, by one that is a multiple of
+    another input's, or by rows that have to be as many as something else.
+    """
+    build = fit.built.build
+    shapes = [value.shape for value in fit.built.inputs]
+    odd = sum(dim == 1 or not _plain(dim) for shape in shapes for dim in shape)
+    if batchable:
+        counts = [[BATCH in dims.symbols(dim) for dim in tie] for tie in build.demands]
+        odd += sum(one != other for one, other in counts)
+        odd += sum(BATCH in dims.symbols(dim) for tie in build.broadcasts for dim in tie)
+    return not batchable, odd
+
+
+def _plain(dim: Dim) -> bool:
+    return isinstance(dim, int) or dims.free_name(dim) is not None
+
+
+def _orders(plan: Plan, opened: Mapping[str, facts.Open], first: str) -> Iterator[tuple[int, ...]]:
+    """Combinations of ranks, the likeliest first: those that differ as operators make likely."""
+    names = [*opened]
+    stored = {name: tuple(array.shape) for name, array in plan.parameters.items()}
+    larger = relative_ranks(plan.graph, stored, names)
+    usual = [_RANKS if name == first else _BESIDE for name in names]
+    least = 0 if plan.graph.np_shape else 1  # a scalar has one axis in a legacy graph
+    likely = [_likely(one, own, least) for one, own in zip(opened.values(), usual, strict=True)]
+
+    def unlikely(order: tuple[int, ...]) -> tuple[int, int]:
+        ranks = {name: own[place] for name, own, place in zip(names, likely, order, strict=True)}
+        strange = sum(ranks[b] - ranks[a] != more for (a, b), more in larger.items())
+        return strange, sum(order)
+
+    for order in sorted(product(*(range(len(ranks)) for ranks in likely)), key=unlikely):
         yield tuple(ranks[place] for ranks, place in zip(likely, order, strict=True))
 
 
-def _likely(opened: facts.Open) -> list[int]:
-    ranks = [rank for rank in _RANKS if rank >= opened.least]
+def _likely(opened: facts.Open, usual: Sequence[int], least: int) -> list[int]:
+    ranks = [rank for rank in usual if rank >= max(opened.least, least)]
     return sorted(ranks, key=lambda rank: rank != opened.suggested)
 
 
