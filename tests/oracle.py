@@ -74,10 +74,10 @@ class Operator:
 
 
 class Network:
-    """A graph of operators, in MXNet and on the engines; every dimension of its inputs is free.
+    """A graph of operators, in MXNet and on the engines.
 
-    ``symbol`` is what MXNet's front ends made, ``data`` are examples of its inputs, and ``stored``
-    the rest of its arrays.
+    Every dimension of its inputs is free, or none unless ``free``. ``symbol`` is what MXNet's front
+    ends made, ``data`` are examples of its inputs, and ``stored`` the rest of its arrays.
     """
 
     def __init__(
@@ -85,6 +85,8 @@ class Network:
         symbol: mx.sym.Symbol,
         data: Mapping[str, np.ndarray],
         stored: Mapping[str, np.ndarray] | None = None,
+        *,
+        free: bool = True,
     ) -> None:
         self.symbol, self.data, self.stored = symbol, dict(data), dict(stored or {})
         note(in_graph(symbol.tojson()))
@@ -95,7 +97,7 @@ class Network:
             "live", "graph", {}, symbol.tojson().encode(),
             {name: array for name, array in arrays.items() if name in names}, roles, (),
         )  # fmt: skip
-        self.imported = imported(case, free=True)
+        self.imported = imported(case, free=free)
 
     @cached_property
     def engines(self) -> dict[str, Run]:

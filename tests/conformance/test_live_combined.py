@@ -66,3 +66,27 @@ def test_batch_norm_after_a_reduction_to_one_number_a_channel(kind: str) -> None
         reduced = _reduced(kind, (2,), keepdims=keepdims)
         normal = mx.sym.BatchNorm(reduced, name="norm", fix_gamma=False)
         Network(normal, {"data": data}, stored).check()
+
+
+@pytest.mark.parametrize("before", ["nothing", "relu", "dense", "pool"])
+def test_convolutions_of_single_elements_with_pads_and_strides(before: str) -> None:
+    import mxnet as mx  # noqa: PLC0415 - only where it is installed
+
+    data, stored = mx.sym.var("data"), {}
+    if before == "relu":
+        data = mx.sym.relu(data)
+    elif before == "dense":
+        data = mx.sym.FullyConnected(data, name="dense", num_hidden=4, flatten=False)
+        stored["dense_weight"] = RANDOM.normal(size=(4, 5)).astype(np.float32)
+        stored["dense_bias"] = RANDOM.normal(size=4).astype(np.float32)
+    elif before == "pool":
+        data = mx.sym.Pooling(data, global_pool=True, pool_type="max", kernel=(1, 1))
+    given = {"data": RANDOM.normal(size=(2, 3, 4, 5)).astype(np.float32)}
+    stored["conv_weight"] = RANDOM.normal(size=(4, 3, 1, 1)).astype(np.float32)
+    stored["conv_bias"] = RANDOM.normal(size=4).astype(np.float32)
+    for stride, pad in (((2, 2), (1, 1)), ((1, 2), (0, 1)), ((2, 1), (1, 0))):
+        conv = mx.sym.Convolution(
+            data, name="conv", kernel=(1, 1), stride=stride, pad=pad, num_filter=4
+        )
+        Network(conv, given, stored, free=False).check()
+        Network(conv, given, stored).check()

@@ -52,6 +52,7 @@ TARGET = Target(
         {
             "Arithmetic in the pass of a reduction of three axes",
             "Cast of floats beyond the range of bytes",
+            "Conv of single elements with pads and strides",
             "DeformConv",
             "Det",
             "Div rounded once",

@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 
 OPS = OpTable()
 
+STRIDED_FRAMES = "Conv of single elements with pads and strides"
+"""What a target lacks that steps over the data before it puts the frame around them."""
+
 _ENGINE = ("workspace", "cudnn_tune", "cudnn_off")
+_END = (1 << 63) - 1
 _CHANNELS_LAST = frozenset({"NWC", "NHWC", "NDHWC"})
 
 
@@ -54,6 +58,9 @@ def convolution(
     if last:
         data, weight = channels_first(op, data), channels_first(op, weight)
     op.equate(weight.shape[0], num_filter, "num_filter")
+    steps = any(step > 1 for step in stride)
+    if steps and any(pad) and set(kernel) == {1} and not op.target.has(STRIDED_FRAMES):
+        data, stride, pad = _sampled(op, data, stride, pad), (), ()
     result = as_float(op, data).Conv(
         data,
         weight,
@@ -65,6 +72,14 @@ def convolution(
         group=num_group,
     )
     return channels_last(op, result) if last else result
+
+
+def _sampled(op: Emit, data: Value, stride: Dims, pad: Dims) -> Value:
+    """The elements that a convolution of single ones meets, zeros of the frame among them."""
+    frame = [0, 0, *pad]
+    framed = op.Pad(data, frame * 2, op.scalar(0.0, data.dtype), mode="constant")
+    axes = list(range(2, data.rank))
+    return op.Slice(framed, [0] * len(axes), [_END] * len(axes), axes, list(stride))
 
 
 @OPS.lowers("Convolution_v1", ignoring=_ENGINE)
