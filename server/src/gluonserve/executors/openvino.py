@@ -57,6 +57,7 @@ TARGET = Target(
             "Det",
             "Div rounded once",
             "Exp of NaN",
+            "GatherND that refuses places outside",
             "GlobalMaxPool before QuantizeLinear",
             "Max of NaN",
             "NonMaxSuppression above its threshold",

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 OPS = OpTable()
 
 _FIRST, _LAST = -(1 << 63), (1 << 63) - 1
+CHECKED_GATHER = "GatherND that refuses places outside"
+"""What a target lacks that reads whatever lies there; a client's indices are held inside for it."""
 _EMBEDDING_TYPE = ("dtype", "sparse_grad", "deterministic")
 
 
@@ -128,7 +130,12 @@ def batch_take(op: Emit, a: Value, indices: Value) -> Value:
 @OPS.lowers("gather_nd")
 def gather_nd(op: Emit, data: Value, indices: Value) -> Value:
     """The first axis of the indices runs over the data's; in ONNX it is the last."""
-    return op.GatherND(data, _index_rows(op, indices))
+    rows = _index_rows(op, indices)
+    if not op.target.has(CHECKED_GATHER):
+        count = op.static(indices.shape[0], "how many axes the indices are for")
+        sizes = op.shape_vector(data.shape[:count])
+        rows = op.Min(op.Max(rows, op.Neg(sizes)), op.Sub(sizes, 1))
+    return op.GatherND(data, rows)
 
 
 @OPS.lowers("scatter_nd")

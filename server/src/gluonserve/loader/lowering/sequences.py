@@ -9,6 +9,7 @@ from gluonserve.loader.lowering.table import OpTable
 from gluonserve.tensors import DType
 
 if TYPE_CHECKING:
+    from gluonserve.loader.lowering.dims import Dim
     from gluonserve.loader.lowering.emit import Emit
     from gluonserve.loader.lowering.values import Value
 
@@ -52,7 +53,7 @@ def sequence_last(
     if lengths is None:
         return op.squeeze(op.slice(data, axis, -1, None), axis)
     rows = data if axis else op.transpose(data, (1, 0, *range(2, data.rank)))
-    last = op.unsqueeze(op.Sub(lengths, 1), 1)
+    last = op.unsqueeze(_within(op, op.Sub(lengths, 1), data.shape[axis] - 1), 1)
     return op.GatherND(rows, last, batch_dims=1)
 
 
@@ -72,7 +73,13 @@ def sequence_reverse(
     lengths = _lengths(op, data, sequence_length, axis, used=use_sequence_length)
     if lengths is None:
         return op.slice(data, 0, None, None, -1)
-    return op.ReverseSequence(data, lengths, time_axis=0, batch_axis=1)
+    steps = _within(op, lengths, data.shape[0])
+    return op.ReverseSequence(data, steps, time_axis=0, batch_axis=1)
+
+
+def _within(op: Emit, numbers: Value, most: Dim) -> Value:
+    """From 0 to ``most``: a client's lengths must not lead engines outside of their memory."""
+    return op.Min(op.Max(numbers, 0), op.scalar(most))
 
 
 def _lengths(op: Emit, data: Value, given: Value | None, axis: int, *, used: bool) -> Value | None:
