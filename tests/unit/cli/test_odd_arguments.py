@@ -147,6 +147,15 @@ class TestInfer:
 
         assert json.loads(shown, parse_constant=refuse)["outputs"]
 
+    @pytest.mark.parametrize(
+        ("name", "told"), [("x", "x: no such file"), ("acts", "acts: not a file")]
+    )
+    def test_input_that_is_no_file(self, model, tmp_path, name, told) -> None:
+        result = gluonserve("infer", "--model", model, tmp_path / name)
+
+        assert result.exit_code == 2
+        assert told in "".join(result.output.split("\n"))
+
     def test_output_of_another_kind_is_told_before_anything_runs(self, model, array) -> None:
         result = gluonserve("infer", "--model", model, array, "-o", "x.txt")
 

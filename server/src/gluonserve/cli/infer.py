@@ -118,7 +118,7 @@ def _split(arguments: Sequence[str], *, with_name: bool) -> tuple[str, list[Path
         raise click.UsageError("expected a model's name and one or more files")
     for file in files:
         if not file.is_file():
-            raise click.UsageError(f"{file}: no such file")
+            raise click.UsageError(f"{file}: {'not a file' if file.exists() else 'no such file'}")
     return NAME.convert(arguments[0], None, None) if with_name else "", files
 
 
