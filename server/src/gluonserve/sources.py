@@ -24,8 +24,16 @@ def found_at(path: Path, model_name: str | None = None) -> list[ModelSource | Un
     return found
 
 
-def single_source(path: Path, name: str | None = None, version: int | None = None) -> ModelSource:
+def single_source(
+    path: Path,
+    name: str | None = None,
+    version: int | None = None,
+    *,
+    remedy: str = "say the path of one of them",
+) -> ModelSource:
     """The one model version under ``path``; ``name`` and ``version`` choose among several.
+
+    ``remedy`` is what a caller should do where there are several.
 
     Raises:
         InvalidConfig: there is none, or more than one.
@@ -46,7 +54,7 @@ def single_source(path: Path, name: str | None = None, version: int | None = Non
             found = [one for one in found if one.version == latest]
     if len(found) != 1:
         listed = ", ".join(sorted({one.name for one in found}))
-        raise InvalidConfig(f"{path}: expected one model, found {listed}; --name says which")
+        raise InvalidConfig(f"{path}: expected one model, found {listed}; {remedy}")
     if not isinstance(found[0], ModelSource):
         raise InvalidModel(f"{found[0].name}: {found[0].reason}")
     return found[0]

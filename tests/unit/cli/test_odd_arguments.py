@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -175,6 +176,17 @@ class TestInfer:
 
         assert result.exit_code == 2
         assert "nothing to draw: there is no detections" in result.output
+
+    def test_several_models_are_told_what_can_be_done(self, model, array, tmp_path) -> None:
+        shutil.copytree(model, tmp_path / "other")
+
+        here = gluonserve("infer", "--model", tmp_path, array)
+        converted = gluonserve("convert", tmp_path, "-o", tmp_path / "x.onnx")
+
+        assert here.exit_code == converted.exit_code == 2
+        found = f"error: {tmp_path}: expected one model, found acts, other; "
+        assert here.stderr == found + "say the path of one of them\n"
+        assert converted.stderr == found + "--name says which\n"
 
     def test_labels_that_are_no_text(self, model, array, tmp_path) -> None:
         (tmp_path / "labels").write_bytes(b"\xff\xfe")

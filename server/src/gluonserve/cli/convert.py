@@ -23,7 +23,7 @@ from gluonserve.sources import single_source
 @rendering.source_options
 def command(path: Path, output: Path, name: str | None, version: int | None) -> None:
     """Write the network in PATH (a -symbol.json file or a model's directory) as an ONNX file."""
-    source = single_source(path, name, version)
+    source = single_source(path, name, version, remedy="--name says which")
     with rendering.progress_console().status(f"converting {source.name} ..."):
         done = convert(source, output)
     click.echo(f"{done.path}: {done.nodes} nodes, opset {done.opset}, {rendering.size(done.bytes)}")
