@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
+import resource
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import exported
@@ -17,7 +19,6 @@ from gluonserve.loader.importing import Imported, import_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
 
     from gluonserve.executors.protocol import Executor
 
@@ -73,6 +74,56 @@ def opened(engine: str, tmp_path: Path) -> Iterator[Open]:
     yield open_network
     for executor in every:
         executor.close()
+
+
+def resident_mib() -> int:
+    """What this process holds of the machine's memory."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() >> 20
+
+
+@pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
+def test_memory_of_a_huge_batch_goes_once_it_is_not_needed(opened: Open, engine: str) -> None:
+    one = opened(exported.convolution())
+    assert engine == one.executor.description["executor"]
+    small, huge = one.network.draw(1), one.network.draw(1)
+    huge = {name: np.repeat(array, 100_000, axis=0) for name, array in huge.items()}
+    one.check(small)
+    before = resident_mib()
+    one.answer(huge)
+    held = resident_mib() - before
+
+    for _ in range(10):
+        one.check(small)
+
+    assert held > 100
+    assert resident_mib() - before < held / 4
+
+
+@pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
+def test_answers_outlive_the_memory_that_goes(opened: Open, engine: str) -> None:
+    one = opened(exported.convolution(), instances=3)
+    assert engine == one.executor.description["executor"]
+    inputs, many = one.network.draw(3), one.network.draw(1)
+    many = {name: np.repeat(array, 1000, axis=0) for name, array in many.items()}
+    lease = one.executor.lease({name: array.shape for name, array in inputs.items()})
+    for name, array in inputs.items():
+        lease.inputs[name][...] = array
+    one.executor.run(lease)
+
+    def load() -> None:
+        one.answer(many)
+        for _ in range(10):
+            one.check(one.network.draw(1))
+
+    with ThreadPoolExecutor(3) as pool:
+        for done in [pool.submit(load) for _ in range(30)]:
+            done.result()
+
+    expected = one.network.compute(**inputs)
+    for answer, right in zip(lease.outputs.values(), expected, strict=True):
+        np.testing.assert_allclose(answer, right, rtol=1e-4, atol=1e-5)
+    lease.release()
 
 
 def test_signature_is_that_of_the_network(opened: Open) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from gluonserve.executors import ExecutorOptions
-from gluonserve.executors.memory import ALIGNMENT, FreeList, InputMemory
+from gluonserve.executors.memory import ALIGNMENT, Footprint, FreeList, InputMemory
 from gluonserve.executors.onnxruntime import OnnxRuntimeExecutor, open_session
 from gluonserve.executors.weights import borrowed, let_pages_go
 from gluonserve.loader.importing import import_model
@@ -51,6 +51,25 @@ def test_free_list_keeps_a_bounded_number_of_slots() -> None:
 
     assert again[:2] == [every[4], every[3]]
     assert again[2] not in every
+
+
+def test_memory_goes_after_several_far_smaller_runs() -> None:
+    footprint = Footprint()
+    rows = {size: {"x": np.zeros(size, np.uint8)} for size in (10, 1280)}
+
+    told = [footprint.outgrown(rows[size]) for size in [1280, *[10] * 16]]
+    footprint.gone()
+    afterwards = [footprint.outgrown(rows[10]) for _ in range(16)]
+
+    assert [at for at, one in enumerate(told) if one] == [8, 16], "asked again until it has gone"
+    assert not any(afterwards)
+
+
+def test_memory_stays_for_sizes_that_come_again() -> None:
+    footprint = Footprint()
+    sizes = [*[6400, *[10] * 7] * 4, *[6400, 100] * 20, *[6400, *[100] * 20]]
+
+    assert not any(footprint.outgrown({"x": np.zeros(size, np.uint8)}) for size in sizes)
 
 
 def test_borrowed_weights_are_the_mapped_memory_itself(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 ALIGNMENT = 64
 _SHAPES_KEPT = 64
+_FAR_LESS, _IN_A_ROW = 64, 8
 
 
 class Slot(Protocol):
@@ -83,11 +84,38 @@ class FreeList(Generic[SlotT]):
         self._free.clear()
 
 
+class Footprint:
+    """Tells when an engine should let memory go, which keeps what its largest run took.
+
+    It should once several runs in a row needed far less, so that one huge request is not paid for
+    ever, and sizes that come again and again are not paid for each time.
+    """
+
+    def __init__(self) -> None:
+        self._largest = self._small_since = 0
+
+    def outgrown(self, inputs: Mapping[str, np.ndarray]) -> bool:
+        """Note a run on these inputs; whether memory should go now, for ``gone`` if it does."""
+        size = sum([array.nbytes for array in inputs.values()])
+        if size * _FAR_LESS >= self._largest:
+            self._largest, self._small_since = max(size, self._largest), 0
+            return False
+        self._small_since += 1
+        if self._small_since < _IN_A_ROW:
+            return False
+        self._small_since = 0
+        return True
+
+    def gone(self) -> None:
+        """Memory has gone: nothing is known of what the engine keeps from now on."""
+        self._largest = 0
+
+
 class SlotLease(Generic[SlotT]):
     """One holder's use of a slot, from a free list and back to it."""
 
     def __init__(self, free: FreeList[SlotT], shapes: Mapping[str, tuple[int, ...]]) -> None:
-        self._free = free
+        self._free: FreeList[SlotT] | None = free
         self._slot: SlotT | None = free.take()
         memory = self._slot.memory
         self.inputs: Mapping[str, np.ndarray] = {
@@ -106,12 +134,19 @@ class SlotLease(Generic[SlotT]):
             raise ExecutionFailed("the lease was released before it ran")
         return self._slot
 
+    def retire(self) -> None:
+        """Let the slot go with its memory when it is released, and all that are free at once."""
+        if self._free is not None:
+            self._free.clear()
+            self._free = None
+
     def release(self) -> None:
         """Back to the free list, once."""
         slot, self._slot = self._slot, None
         if slot is not None:
             self.outputs = {}
-            self._free.give_back(slot)
+            if self._free is not None:
+                self._free.give_back(slot)
 
 
 def input_memory(signature: Signature) -> dict[str, InputMemory]:

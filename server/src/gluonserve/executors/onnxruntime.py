@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from gluonserve.errors import BackendUnavailable, ExecutionFailed, UnsupportedModel
 from gluonserve.executors.empty import EmptyLease
-from gluonserve.executors.memory import AskedShapes, FreeList, SlotLease, input_memory
+from gluonserve.executors.memory import AskedShapes, Footprint, FreeList, SlotLease, input_memory
 from gluonserve.executors.options import cuda_index
 from gluonserve.executors.weights import borrowed, let_pages_go, weights_declared_external
 from gluonserve.loader.importing import Target
@@ -98,6 +98,7 @@ class OnnxRuntimeExecutor:
         gpu = cuda_index(options.device)
         device = staged_on or (None if gpu is None else ("cuda", gpu))
         self._session: onnxruntime.InferenceSession | None = session
+        self._footprint = Footprint()
         self._free = FreeList(
             lambda: _Slot(self._opened(), signature, device), keep=options.instances + 2
         )
@@ -138,7 +139,12 @@ class OnnxRuntimeExecutor:
             return
         if not isinstance(lease, _Lease):
             raise TypeError("the lease is another executor's")
-        lease.run(self._opened())
+        if self._footprint.outgrown(lease.inputs):
+            lease.retire()
+            lease.run(self._opened(), _shrinking())
+            self._footprint.gone()
+        else:
+            lease.run(self._opened())
 
     def close(self) -> None:
         """Free the session; idempotent."""
@@ -169,7 +175,10 @@ class _Slot:
         self._answers: list[onnxruntime.OrtValue] = []
 
     def run(
-        self, session: onnxruntime.InferenceSession, inputs: Mapping[str, np.ndarray]
+        self,
+        session: onnxruntime.InferenceSession,
+        inputs: Mapping[str, np.ndarray],
+        options: onnxruntime.RunOptions | None,
     ) -> list[np.ndarray]:
         """The answers as views of memory that is this slot's until its next run."""
         for name, array in inputs.items():
@@ -182,7 +191,7 @@ class _Slot:
             self._binding.bind_output(name, "cpu")
         if self._device is not None:
             self._binding.synchronize_inputs()
-        session.run_with_iobinding(self._binding)
+        session.run_with_iobinding(self._binding, options)
         if self._device is not None:
             self._binding.synchronize_outputs()
         self._answers = self._binding.get_outputs()
@@ -213,14 +222,25 @@ class _Lease(SlotLease[_Slot]):
         super().__init__(free, shapes)
         self._names = names
 
-    def run(self, session: onnxruntime.InferenceSession) -> None:
+    def run(
+        self,
+        session: onnxruntime.InferenceSession,
+        options: onnxruntime.RunOptions | None = None,
+    ) -> None:
         """Run; the outputs are views of what the session allocated."""
         slot = self.slot
         try:
-            answers = slot.run(session, self.inputs)
+            answers = slot.run(session, self.inputs, options)
         except Exception as error:  # its binding has a class of exception for each status code
             raise ExecutionFailed("onnxruntime failed on a batch") from error
         self.outputs = dict(zip(self._names, answers, strict=True))
+
+
+def _shrinking() -> onnxruntime.RunOptions:
+    """A run after which host memory that it did not need goes back to the system."""
+    options = onnxruntime.RunOptions()
+    options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+    return options
 
 
 def _check_cuda(device: str) -> None:

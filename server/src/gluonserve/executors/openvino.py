@@ -24,7 +24,7 @@ from gluonserve.errors import (
 from gluonserve.executors.empty import EmptyLease
 from gluonserve.executors.frequent_shapes import FrequentShapes, affordable_copies
 from gluonserve.executors.infer_requests import Compiled, RequestLease, RequestSlot
-from gluonserve.executors.memory import AskedShapes, FreeList
+from gluonserve.executors.memory import AskedShapes, Footprint, FreeList
 from gluonserve.executors.options import available_cores, cuda_index
 from gluonserve.executors.shapes import Shapes, state
 from gluonserve.executors.weights import borrowed, let_pages_go, stamps, weights_as_inputs
@@ -175,6 +175,7 @@ class OpenVinoExecutor:
         one = options.instances == 1
         self._streams = threading.Lock() if one else threading.BoundedSemaphore(options.instances)
         self._free = FreeList(lambda: RequestSlot(signature), keep=options.instances + 2)
+        self._footprint = Footprint()
         self._frequent = FrequentShapes(self._compiled_for, copies)
         self._makes_copies = copies > 0
         self._stamps = stamps(options.source or ())
@@ -226,13 +227,14 @@ class OpenVinoExecutor:
         combination = self._combination(lease.shapes)
         with self._streams:
             alone = lease.alone
-            if alone is not None and self._ran_alone(lease, alone, combination):
-                return
-            compiled = self._usable()
-            self._run(lease, compiled, combination)
-            if compiled is not self._compiled:  # another stream's failure may have reached this run
-                self._run(lease, self._usable(), combination)
-            self._frequent.ran(combination, lease)
+            if alone is None or not self._ran_alone(lease, alone, combination):
+                compiled = self._usable()
+                self._run(lease, compiled, combination)
+                if compiled is not self._compiled:  # another stream's failure may have reached it
+                    self._run(lease, self._usable(), combination)
+                self._frequent.ran(combination, lease)
+            if self._footprint.outgrown(lease.inputs):
+                self._let_go(lease)
 
     def close(self) -> None:
         """Free the compiled network and its copies; idempotent."""
@@ -240,6 +242,19 @@ class OpenVinoExecutor:
         with self._compiling:
             self._compiled = self._network = None
         self._free.clear()
+
+    def _let_go(self, lease: RequestLease) -> None:
+        """Free what the network keeps between runs, but not answers: they are their requests'."""
+        compiled = self._compiled
+        if compiled is None:
+            return
+        try:
+            compiled.release_memory()
+        except RuntimeError:  # so it refuses while another stream runs: there is another time
+            return
+        lease.retire()
+        self._free.clear()
+        self._footprint.gone()
 
     def _opened(self) -> _Network:
         network = self._network
