@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from gluonserve.executors import ExecutorOptions, frequent_shapes, openvino
-from gluonserve.executors.frequent_shapes import OFTEN, affordable_copies
+from gluonserve.executors.frequent_shapes import OFTEN, copy_bytes, may_have_copies
 from gluonserve.loader.importing import import_model
 
 if TYPE_CHECKING:
@@ -154,14 +154,13 @@ def test_closing_waits_for_what_is_being_compiled(opened: Open) -> None:
     assert "compile-for-shapes" not in {thread.name for thread in threading.enumerate()}
 
 
-def test_copies_have_a_budget() -> None:
-    assert affordable_copies(100 << 10) == 10
-    assert affordable_copies(20 << 20) == 1
-    assert affordable_copies(98 << 20) == 0
+def test_copies_of_large_networks_are_never_made() -> None:
+    assert may_have_copies(20 << 20)
+    assert not may_have_copies(98 << 20)
 
 
 def test_copies_end_with_the_budget(opened: Open, monkeypatch) -> None:
-    monkeypatch.setattr(openvino, "affordable_copies", lambda parameter_bytes: 1)
+    monkeypatch.setattr(frequent_shapes, "_BUDGET_BYTES", copy_bytes(1 << 20))
     executor = opened(exported.activations(shape=(-1, -1, 3)))
 
     for rows in (2, 3):
@@ -170,9 +169,21 @@ def test_copies_end_with_the_budget(opened: Open, monkeypatch) -> None:
     assert [answers(executor, drawn(rows))[0] for rows in (2, 3)] == [True, False]
 
 
+def test_shapes_that_take_more_than_the_budget_have_no_copy(opened: Open, monkeypatch) -> None:
+    monkeypatch.setattr(frequent_shapes, "_BUDGET_BYTES", copy_bytes(1 << 20))
+    executor = opened(exported.activations(shape=(-1, -1, 3)))
+    huge = drawn(300_000)
+
+    run_often(executor, huge)
+    run_often(executor, drawn(2))
+
+    assert not answers(executor, huge)[0]
+    assert answers(executor, drawn(2))[0]
+
+
 def test_the_description_says_whether_sizes_should_be_stated(opened: Open, monkeypatch) -> None:
     free = exported.activations(shape=(-1, -1, 3))
 
     assert "compiled by themselves" in opened(free).description["note"]
-    monkeypatch.setattr(openvino, "affordable_copies", lambda parameter_bytes: 0)
+    monkeypatch.setattr(frequent_shapes, "_BUDGET_BYTES", 0)
     assert "stating its shape makes it faster" in opened(free).description["note"]

@@ -26,29 +26,47 @@ if TYPE_CHECKING:
 OFTEN = 8
 """Runs of the same shapes after which they are compiled by themselves."""
 _BUDGET_BYTES = 64 << 20  # of all copies of a network together
-_COPY_BYTES, _COPY_OF_PARAMETERS = 6 << 20, 2.5  # what one was measured to take
+# What a copy was measured to take at most, beside a quarter of all that its nodes hand on.
+_COPY_BYTES, _OF_PARAMETERS, _OF_VALUES = 6 << 20, 2.5, 0.25
 _TOLERANCE = 1e-2  # relative; a copy that an engine got wrong is far off, and rounding is far below
 
 log = structlog.get_logger()
 
 
-def affordable_copies(parameter_bytes: int) -> int:
-    """How many copies of a network with so many parameters fit into what copies may take."""
-    return int(_BUDGET_BYTES / (_COPY_BYTES + _COPY_OF_PARAMETERS * parameter_bytes))
+def copy_bytes(parameter_bytes: int, value_bytes: int = 0) -> int:
+    """About what a copy takes of a network with such parameters, whose nodes hand on such values.
+
+    Engines compute several nodes in one and use memory again, so that of the values a quarter is
+    there at a time, at most.
+    """
+    return int(_COPY_BYTES + _OF_PARAMETERS * parameter_bytes + _OF_VALUES * value_bytes)
+
+
+def may_have_copies(parameter_bytes: int) -> bool:
+    """Whether any copy of a network with such parameters can be afforded."""
+    return copy_bytes(parameter_bytes) <= _BUDGET_BYTES
+
+
+class CopyTooLarge(Exception):
+    """A copy for these shapes would take more than is left for copies."""
 
 
 class FrequentShapes:
     """Counts runs by combination of shapes, and compiles those that come often.
 
-    ``compiled_for`` compiles for shapes by input name. One copy is compiled at a time, on a thread
-    of its own; it is used once it has given the answer that the network with free dimensions gave.
+    ``compiled_for`` compiles for shapes by input name, in so many bytes. One copy is compiled at a
+    time, on a thread of its own; it is used once it has given the answer that the network with free
+    dimensions gave.
     """
 
     def __init__(
-        self, compiled_for: Callable[[Mapping[str, tuple[int, ...]]], Compiled], copies: int
+        self,
+        compiled_for: Callable[[Mapping[str, tuple[int, ...]], int], Compiled],
+        *,
+        wanted: bool,
     ) -> None:
         self._compiled_for = compiled_for
-        self._left = copies
+        self._left = _BUDGET_BYTES if wanted else 0
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
 
@@ -69,7 +87,6 @@ class FrequentShapes:
         with self._lock:
             if not self._left or (self._thread is not None and self._thread.is_alive()):
                 return  # it is asked again when the shapes have come as often once more
-            self._left -= 1
             combination.tried = True
             example = _copied(lease.inputs), _copied(lease.outputs)
             self._thread = threading.Thread(
@@ -80,17 +97,20 @@ class FrequentShapes:
     def _compile(self, combination: Combination, inputs: Arrays, outputs: Arrays) -> None:
         shapes = {name: array.shape for name, array in inputs.items()}
         try:
-            compiled = self._compiled_for(shapes)
+            compiled = self._compiled_for(shapes, self._left)
             lease = RequestLease(compiled.free, tuple(outputs), shapes)
             for name, array in lease.inputs.items():
                 np.copyto(array, inputs[name])
             lease.run(compiled.model, combination.expected)
             alike = _alike(lease.outputs.values(), outputs.values())
             lease.release()
+        except CopyTooLarge:
+            return  # as it says, the network with free dimensions serves these shapes
         except (RuntimeError, ExecutionFailed) as error:
             log.warning("openvino fails with stated shapes", shapes=shapes, error=str(error))
             return
         if alike:
+            self._left = max(self._left - compiled.bytes, 0)
             combination.alone = compiled
         else:
             log.warning("openvino answers otherwise with stated shapes", shapes=shapes)

@@ -57,10 +57,12 @@ def _tensor(array: np.ndarray) -> openvino.Tensor:
 
 
 class Compiled:
-    """A compiled network and the slots of its requests, of which it keeps so many."""
+    """A compiled network, about how much it takes, and the slots of its requests."""
 
-    def __init__(self, model: openvino.CompiledModel, signature: Signature, keep: int) -> None:
-        self.model = model
+    def __init__(
+        self, model: openvino.CompiledModel, size: int, signature: Signature, keep: int
+    ) -> None:
+        self.model, self.bytes = model, size
         self.free = FreeList(lambda: RequestSlot(signature), keep)
 
 

@@ -9,6 +9,7 @@ meets them, and a network that failed all the same is compiled again before its 
 from __future__ import annotations
 
 import functools
+import math
 import re
 import sys
 import threading
@@ -22,7 +23,12 @@ from gluonserve.errors import (
     UnsupportedModel,
 )
 from gluonserve.executors.empty import EmptyLease
-from gluonserve.executors.frequent_shapes import FrequentShapes, affordable_copies
+from gluonserve.executors.frequent_shapes import (
+    CopyTooLarge,
+    FrequentShapes,
+    copy_bytes,
+    may_have_copies,
+)
 from gluonserve.executors.infer_requests import Compiled, RequestLease, RequestSlot
 from gluonserve.executors.memory import AskedShapes, Footprint, FreeList
 from gluonserve.executors.options import available_cores, cuda_index
@@ -120,9 +126,7 @@ def compile_model(imported: Imported, options: ExecutorOptions) -> OpenVinoExecu
     except RuntimeError as error:
         raise UnsupportedModel(f"openvino does not take this network: {_gist(error)}") from error
     let_pages_go(lowered.weights.values())
-    parameters = sum(array.nbytes for array in lowered.weights.values())
-    copies = affordable_copies(parameters) if network.is_free else 0
-    return OpenVinoExecutor(imported.signature, options, network, compiled, copies)
+    return OpenVinoExecutor(imported.signature, options, network, compiled)
 
 
 class _Network:
@@ -140,16 +144,18 @@ class _Network:
         self.shapes = Shapes(model, (spec.name for spec in signature.inputs))
 
     @property
-    def is_free(self) -> bool:
-        return bool(self._model.is_dynamic())
+    def may_have_copies(self) -> bool:
+        return bool(self._model.is_dynamic()) and may_have_copies(_sizes(self._model)[0])
 
-    def compile(self) -> openvino.CompiledModel:
-        return self._core.compile_model(self._model, "CPU", self._settings)
-
-    def compile_for(self, shapes: Mapping[str, tuple[int, ...]]) -> openvino.CompiledModel:
+    def stated(self, shapes: Mapping[str, tuple[int, ...]]) -> openvino.Model:
+        """A model of the same network, which takes just these shapes."""
         model = self._model.clone()
         state(model, shapes)
-        return self._core.compile_model(model, "CPU", self._settings)
+        return model
+
+    def compile(self, model: openvino.Model | None = None) -> openvino.CompiledModel:
+        """Compile the network as it is, or as ``model`` has it."""
+        return self._core.compile_model(model or self._model, "CPU", self._settings)
 
 
 class OpenVinoExecutor:
@@ -161,7 +167,6 @@ class OpenVinoExecutor:
         options: ExecutorOptions,
         network: _Network,
         compiled: openvino.CompiledModel,
-        copies: int,
     ) -> None:
         self._signature = signature
         self._options = options
@@ -176,8 +181,8 @@ class OpenVinoExecutor:
         self._streams = threading.Lock() if one else threading.BoundedSemaphore(options.instances)
         self._free = FreeList(lambda: RequestSlot(signature), keep=options.instances + 2)
         self._footprint = Footprint()
-        self._frequent = FrequentShapes(self._compiled_for, copies)
-        self._makes_copies = copies > 0
+        self._makes_copies = network.may_have_copies
+        self._frequent = FrequentShapes(self._compiled_for, wanted=self._makes_copies)
         self._stamps = stamps(options.source or ())
 
     @property
@@ -270,11 +275,16 @@ class OpenVinoExecutor:
             listed = ", ".join(f"{name} {list(shape)}" for name, shape in shapes.items())
             raise ShapesRefused(f"the network does not take {listed}") from error
 
-    def _compiled_for(self, shapes: Mapping[str, tuple[int, ...]]) -> Compiled:
+    def _compiled_for(self, shapes: Mapping[str, tuple[int, ...]], most: int) -> Compiled:
         if stamps(self._options.source or ()) != self._stamps:
             raise ExecutionFailed("its files are no longer those that were read")
-        compiled = self._opened().compile_for(shapes)
-        return Compiled(compiled, self._signature, keep=self._options.instances + 2)
+        network = self._opened()
+        stated = network.stated(shapes)
+        size = copy_bytes(*_sizes(stated))
+        if size > most:
+            raise CopyTooLarge
+        compiled = network.compile(stated)
+        return Compiled(compiled, size, self._signature, keep=self._options.instances + 2)
 
     def _ran_alone(self, lease: RequestLease, alone: Compiled, combination: Combination) -> bool:
         """Whether the network compiled for just these shapes answered; if not, it never will."""
@@ -308,6 +318,18 @@ class OpenVinoExecutor:
         with self._compiling:
             if self._compiled is compiled:
                 self._compiled = None
+
+
+def _sizes(model: openvino.Model) -> tuple[int, int]:
+    """Bytes of a model's constants, and of all that its other nodes hand on where that is known."""
+    sizes = [0, 0]
+    for node in model.get_ops():
+        for output in node.outputs():
+            shape = output.partial_shape
+            if shape.is_static:
+                size = math.prod(shape.to_shape()) * int(output.element_type.size)
+                sizes[node.get_type_name() != "Constant"] += size
+    return sizes[0], sizes[1]
 
 
 def _notes(signature: Signature, *, makes_copies: bool) -> list[str]:
