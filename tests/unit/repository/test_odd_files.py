@@ -96,6 +96,13 @@ class TestNoFiles:
 
         assert reasons(tmp_path) == {"net": f"{file} is not a file"}
 
+    def test_link_to_a_folder_is_no_link_to_nothing(self, tmp_path) -> None:
+        file = export(tmp_path / "net" / "1") / "model-0000.params"
+        file.unlink()
+        file.symlink_to(tmp_path)
+
+        assert reasons(tmp_path) == {"net": f"{file} is not a file"}
+
     @pytest.mark.parametrize("place", ["net", "net/1"], ids=["model", "version"])
     def test_settings_that_cannot_apply_are_not_left_out(self, tmp_path, place) -> None:
         export(tmp_path / "net" / "1")

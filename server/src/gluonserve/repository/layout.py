@@ -279,7 +279,7 @@ def _source(
         if file is None:
             continue
         if not file.is_file():
-            what = "a link to nothing" if file.is_symlink() else "not a file"
+            what = "not a file" if file.exists() else "a link to nothing"
             return Unusable(name, version, f"{file} is {what}")
         if file.stat().st_size == 0:
             return Unusable(name, version, f"{file} is empty; is it still being copied?")
