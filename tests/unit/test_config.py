@@ -172,6 +172,12 @@ class TestModelFile:
             ("versions = [2, 2]", ": versions: 2 is given more than once"),
             ("batching = 'off'", ": batching: should be a table, not 'off'"),
             ("[batching]\nmax_delay_ms = inf", "less than or equal to 3600000, not inf"),
+            ("[batching]\nmax_rows = 2147483648", "max_rows: should be less than or equal to 214"),
+            ("[batching]\nmax_queue_rows = 99999999999", "max_queue_rows: should be less than or"),
+            (
+                "[warmup]\nrows = [1, 99999999999]",
+                "warmup.rows[1]: should be less than or equal",
+            ),
             ("[check]\ntolerance = inf", "tolerance: should be a finite number, not inf"),
             ("inputs = [{name = 'a', shape = [9e9]}]", "inputs[0].shape[0]: should be a whole"),
             ("inputs = [{name = 'a', shape = [4294967296]}]", "less than or equal to 2147483647"),
@@ -241,6 +247,10 @@ class TestModelFile:
 
 
 class TestServerSettings:
+    def test_digit_that_makes_no_number_is_told_as_any_other_text(self) -> None:
+        with pytest.raises(InvalidConfig, match="--http-port: should be a whole number or 'off'"):
+            read_server_settings({"http_port": "8²"}, {})
+
     def test_flag_beats_variable_beats_file_beats_default(self, tmp_path) -> None:
         file = written(tmp_path, "http_port = 1\ngrpc_port = 1\nmetrics_port = 1", "server.toml")
         environ = {"GLUONSERVE_HTTP_PORT": "2", "GLUONSERVE_GRPC_PORT": "2"}

@@ -1,8 +1,7 @@
 """Settings of the server and of models: read, checked all at once, and documented here.
 
-pydantic lives in this module only. A wrong file, variable or flag is one ``InvalidConfig`` that
-names every mistake with its file, its key and what would be right. The docstrings under the fields
-are the reference page ``docs/configuration.md``.
+pydantic lives in this module only. What is wrong is one ``InvalidConfig`` with every mistake, where
+it is and what would be right. Docstrings under fields are the page ``docs/configuration.md``.
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ class Settings(BaseModel):
 def _from_text(value: object) -> object:
     """``off``, ``auto`` and numbers as text, as flags and variables give them."""
     text = value.strip().lower() if isinstance(value, str) else ""
-    return text if text in ("off", "auto") else int(text) if text.isdigit() else value
+    return text if text in ("off", "auto") else int(text) if text.isdecimal() else value
 
 
 def _dtype(value: object) -> object:
@@ -91,6 +90,7 @@ Fronts = Annotated[
 DataType = Annotated[DType, BeforeValidator(_dtype)]
 Dim = Annotated[int, Field(ge=-1, le=2**31 - 1, strict=True)]
 Positive = Annotated[int, Field(ge=1, strict=True)]
+Rows = Annotated[int, Field(ge=1, le=2**31 - 1, strict=True)]  # as the protocol counts them
 Index = Annotated[int, Field(ge=0, strict=True)]
 Axis = Index | Literal["none"]
 Seconds = Annotated[float, Field(ge=0, le=86_400)]
@@ -171,12 +171,12 @@ class BatchingSettings(Settings):
 
     enabled: Literal["auto", "off", "force"] = "auto"
     """auto batches where that is proven safe; force batches although the proof failed."""
-    max_rows: Positive = 32
+    max_rows: Rows = 32
     """Largest batch handed to the engine, in rows. A larger single request runs alone."""
     max_delay_ms: Annotated[float, Field(ge=0, le=3_600_000, strict=True)] = 0
     """How long the oldest request may wait for company while the engine is idle. 0 batches only
     what is already waiting, which under load is enough."""
-    max_queue_rows: Positive = 4096
+    max_queue_rows: Rows = 4096
     """Rows that may wait; a request beyond them is refused at once."""
     max_queue_bytes: Positive = 1 << 30
     """Bytes of input tensors that may wait; a request beyond them is refused at once."""
@@ -185,7 +185,7 @@ class BatchingSettings(Settings):
 class WarmupSettings(Settings):
     """Runs before a model is READY, so that no request pays for the engine's first ones."""
 
-    rows: tuple[Positive, ...] = (1, 8, 32)
+    rows: tuple[Rows, ...] = (1, 8, 32)
     """Batch sizes to run once each; those above max_rows are left out, and all but 1 where
     requests are not batched."""
 
