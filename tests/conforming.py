@@ -95,7 +95,7 @@ def wanted(names: Iterable[str], modes: Sequence[str]) -> list[tuple[str, str]]:
 def replayed(asked: Sequence[tuple[str, str]], processes: int, *, fresh: bool) -> list[Result]:
     """Results of all that is asked, from the kept ones and from processes that run the rest."""
     KEPT.mkdir(exist_ok=True)
-    file = KEPT / f"{_state()}.jsonl"
+    file = KEPT / f"{replayed_state()}.jsonl"
     if fresh:
         file.unlink(missing_ok=True)
     known = [Result(**json.loads(line)) for line in _lines(file)]
@@ -117,7 +117,7 @@ def _lines(file: Path) -> list[str]:
     return file.read_text(encoding="utf-8").splitlines() if file.exists() else []
 
 
-def _state() -> str:
+def replayed_state() -> str:
     """Names what was replayed: the package's sources and the way of comparing."""
     digest = hashlib.sha256()
     places = [*(ROOT / "server" / "src" / "gluonserve").rglob("*.py"), *ROOT.glob("tests/*.py")]

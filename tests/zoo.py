@@ -1,6 +1,6 @@
 """Replays exported networks of the public zoos against MXNet's recorded answers.
 
-    python -m tests.zoo FOLDER [--only auto|onnxruntime] [--processes N] [--fresh] [REGEX]
+    python -m tests.zoo FOLDER [--only auto|onnxruntime] [--processes N] [--match REGEX] [--fresh]
 
 FOLDER holds what ``../shared/zoo/build.py`` wrote and ``tests.zoo_recorder`` put beside it (``make
 zoo`` does both). Each network is opened as a user would, in a process of its own, by the engine
@@ -24,6 +24,8 @@ if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
+
+from tests.conforming import replayed_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -100,9 +102,9 @@ def replayed(
     processes: int,
     fresh: bool,
 ) -> list[dict[str, Any]]:
-    """A result per task; those of an earlier run are kept unless ``fresh``."""
+    """A result per task; those of an earlier run of the same code are kept unless ``fresh``."""
     KEPT.mkdir(exist_ok=True)
-    file = KEPT / "results.jsonl"
+    file = KEPT / f"results-{replayed_state()}.jsonl"
     if fresh:
         file.unlink(missing_ok=True)
     lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
