@@ -47,6 +47,19 @@ def test_an_equation_fixes_a_free_dimension(one: dims.Dim, other: dims.Dim, fact
     assert dims.solved(one, other) == fact
 
 
+def test_the_largest_stays_as_long_as_it_is_however_often_it_is_compared() -> None:
+    """Steps of a loop compare what they answered with what they read; text and hash are trees."""
+    one, other = free("a"), free("b")
+    largest = dims.larger(one, other)
+
+    for _ in range(60):
+        one, other = dims.larger(one, other), dims.larger(other, one)
+
+    assert one == other == largest
+    assert dims.larger(free("c"), largest) == dims.larger(dims.larger(free("c"), other), free("a"))
+    assert str(dims.larger(free("c"), largest)) == "max(max(a, b), c)"
+
+
 def test_the_larger_of_two_is_known_when_they_differ_by_a_number() -> None:
     assert dims.larger(N + 1, N) == N + 1
     assert dims.smaller(N, N + 2) == N

@@ -146,8 +146,25 @@ def larger(one: Dim, other: Dim) -> Dim:
         return one
     if _never_negative(-difference):
         return other
-    first, second = sorted((one, other), key=lambda dim: (isinstance(dim, int), str(dim)))
-    return alone(Larger(_expr(first), second))
+    mine, others = _candidates(one), _candidates(other)
+    if mine >= others or others >= mine:
+        return one if mine >= others else other
+    ordered = sorted(mine | others, key=lambda dim: (isinstance(dim, int), str(dim)))
+    largest: Dim = ordered[0]
+    for dim in ordered[1:]:
+        largest = alone(Larger(_expr(largest), dim))
+    return largest
+
+
+def _candidates(dim: Dim) -> set[Dim]:
+    """The dimensions of which this is the largest: each once, however often they are compared."""
+    if isinstance(dim, int) or len(dim.terms) != 1:
+        return {dim}
+    monomial, factor = dim.terms[0]
+    if factor != 1 or len(monomial) != 1 or monomial[0][1] != 1:
+        return {dim}
+    atom = monomial[0][0]
+    return _candidates(atom.one) | {atom.other} if isinstance(atom, Larger) else {dim}
 
 
 def smaller(one: Dim, other: Dim) -> Dim:
