@@ -1,7 +1,9 @@
-"""Lengths and indices that lie outside of what they are for lead no engine out of its memory."""
+"""Numbers that a client may send lead no engine out of its memory, nor end the process."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -56,3 +58,29 @@ def test_openvino_gathers_from_the_tensor_only(tmp_path: Path) -> None:
     rows = answered(tmp_path, "gather_nd", {"data": DATA, "indices": places}, "openvino")
 
     np.testing.assert_array_equal(rows, [DATA[6, 0], DATA[6, 2], DATA[0, 2]])
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_least_integer_is_divided_by_minus_one(engine: str, tmp_path: Path) -> None:
+    """In a process of its own: processors answer this division with a signal."""
+    net = Network()
+    at = net.add("elemwise_div", net.variable("a"), net.variable("b"))
+    (tmp_path / "net-symbol.json").write_bytes(net.to_bytes(at))
+    code = (
+        "import gluonserve, numpy as np, sys\n"
+        "hints = {name: ('INT32', [5]) for name in 'ab'}\n"
+        "model = gluonserve.load('net-symbol.json', inputs=hints, executor=sys.argv[1])\n"
+        "a, b = np.array([[7, -7, 5, -5, -2**31], [2, -1, 0, 2, -1]], np.int32)\n"
+        "print(*next(iter(model(a=a, b=b).values())).tolist())\n"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", code, engine],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["3", "7", "5", "-2", str(-(2**31))]

@@ -41,16 +41,18 @@ def modulo(op: Emit, left: Value, right: Value) -> Value:
 
 
 def divide(op: Emit, left: Value, right: Value) -> Value:
-    """``Div``; integers towards zero, by 1 where the divisor is 0 (it would end the process)."""
+    """``Div``; integers towards zero, by 1 where it would end the process: 0, and -1 into most."""
     if left.is_float:
         return op.Div(left, right)
-    divisor = right
-    if right.constant is None or not right.constant.all():
-        divisor = op.Where(op.Equal(right, 0), op.scalar(1, right.dtype), right)
-    if left.dtype not in (DType.INT32, DType.INT64):
-        wide = op.quotient(op.cast(left, DType.INT32), op.cast(divisor, DType.INT32), floor=False)
-        return op.cast(wide, left.dtype)
-    return op.quotient(left, divisor, floor=False)
+    narrow = left.dtype not in (DType.INT32, DType.INT64)
+    kind = DType.INT32 if narrow else left.dtype
+    whole, divisor = op.cast(left, kind), op.cast(right, kind)
+    if right.constant is not None and not np.isin(right.constant, (0, -1)).any():
+        return op.cast(op.quotient(whole, divisor, floor=False), left.dtype)
+    one, turned = op.scalar(1, kind), op.Equal(divisor, -1)
+    safe = op.Where(op.Or(turned, op.Equal(divisor, 0)), one, divisor)
+    result = op.Where(turned, op.Neg(whole), op.quotient(whole, safe, floor=False))
+    return op.cast(result, left.dtype)
 
 
 def power(op: Emit, left: Value, right: Value) -> Value:
