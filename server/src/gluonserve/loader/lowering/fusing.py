@@ -74,15 +74,22 @@ def apart(op: Emit, build: Build, op_type: str, operands: list[Value | None]) ->
 def note(
     build: Build, op_type: str, operands: Sequence[Value | None], values: Sequence[Value]
 ) -> None:
-    """Remember what arithmetic on these values would be done in the pass of a reduction."""
+    """Remember values arithmetic on which would be done in the pass of a reduction.
+
+    Constants alone join what is in the pass, and only such as leave its shape.
+    """
     if build.target.has(ARITHMETIC_WITH_REDUCTIONS):
         return
     data = operands[0] if operands else None
+    inside = {one.name: one for one in operands if one is not None and one.name in build.reduced}
     if op_type.startswith(_REDUCTIONS):
         found = data is not None and data.rank == _AXES
+    elif op_type in _ARITHMETIC:
+        found = any(one.shape == values[0].shape for one in inside.values()) and not any(
+            one.reads_data for one in operands if one is not None and one.name not in inside
+        )
     else:
-        known = any(one is not None and one.name in build.reduced for one in operands)
-        found = known and (op_type in _ALONG or op_type in _ARITHMETIC)
+        found = bool(inside) and op_type in _ALONG
     if found:
         build.reduced.update(value.name for value in values)
 
