@@ -9,7 +9,6 @@ meets them, and a network that failed all the same is compiled again before its 
 from __future__ import annotations
 
 import functools
-import math
 import re
 import sys
 import threading
@@ -22,6 +21,7 @@ from gluonserve.errors import (
     ShapesRefused,
     UnsupportedModel,
 )
+from gluonserve.executors.attention import careful_settings
 from gluonserve.executors.empty import EmptyLease
 from gluonserve.executors.frequent_shapes import (
     CopyTooLarge,
@@ -32,7 +32,7 @@ from gluonserve.executors.frequent_shapes import (
 from gluonserve.executors.infer_requests import Compiled, RequestLease, RequestSlot
 from gluonserve.executors.memory import AskedShapes, Footprint, FreeList
 from gluonserve.executors.options import available_cores, cuda_index
-from gluonserve.executors.shapes import Shapes, state
+from gluonserve.executors.shapes import Shapes, sizes, state
 from gluonserve.executors.weights import borrowed, let_pages_go, stamps, weights_as_inputs
 from gluonserve.loader.importing import Target
 from gluonserve.tensors import DType
@@ -145,7 +145,7 @@ class _Network:
 
     @property
     def may_have_copies(self) -> bool:
-        return bool(self._model.is_dynamic()) and may_have_copies(_sizes(self._model)[0])
+        return bool(self._model.is_dynamic()) and may_have_copies(sizes(self._model)[0])
 
     def stated(self, shapes: Mapping[str, tuple[int, ...]]) -> openvino.Model:
         """A model of the same network, which takes just these shapes."""
@@ -155,7 +155,8 @@ class _Network:
 
     def compile(self, model: openvino.Model | None = None) -> openvino.CompiledModel:
         """Compile the network as it is, or as ``model`` has it."""
-        return self._core.compile_model(model or self._model, "CPU", self._settings)
+        model = model or self._model
+        return self._core.compile_model(model, "CPU", {**self._settings, **careful_settings(model)})
 
 
 class OpenVinoExecutor:
@@ -280,7 +281,7 @@ class OpenVinoExecutor:
             raise ExecutionFailed("its files are no longer those that were read")
         network = self._opened()
         stated = network.stated(shapes)
-        size = copy_bytes(*_sizes(stated))
+        size = copy_bytes(*sizes(stated))
         if size > most:
             raise CopyTooLarge
         compiled = network.compile(stated)
@@ -318,18 +319,6 @@ class OpenVinoExecutor:
         with self._compiling:
             if self._compiled is compiled:
                 self._compiled = None
-
-
-def _sizes(model: openvino.Model) -> tuple[int, int]:
-    """Bytes of a model's constants, and of all that its other nodes hand on where that is known."""
-    sizes = [0, 0]
-    for node in model.get_ops():
-        for output in node.outputs():
-            shape = output.partial_shape
-            if shape.is_static:
-                size = math.prod(shape.to_shape()) * int(output.element_type.size)
-                sizes[node.get_type_name() != "Constant"] += size
-    return sizes[0], sizes[1]
 
 
 def _notes(signature: Signature, *, makes_copies: bool) -> list[str]:

@@ -8,6 +8,7 @@ finds such shapes without harm; it takes milliseconds, once for each combination
 
 from __future__ import annotations
 
+import math
 import threading
 from typing import TYPE_CHECKING
 
@@ -69,6 +70,18 @@ def state(model: openvino.Model, inputs: Mapping[str, Shape]) -> None:
         for name in parameter.output(0).get_names() & inputs.keys():
             parameter.set_partial_shape(_partial(inputs[name]))
     model.validate_nodes_and_infer_types()
+
+
+def sizes(model: openvino.Model) -> tuple[int, int]:
+    """Bytes of a model's constants, and of all that its other nodes hand on where that is known."""
+    found = [0, 0]
+    for node in model.get_ops():
+        for output in node.outputs():
+            shape = output.partial_shape
+            if shape.is_static:
+                size = math.prod(shape.to_shape()) * int(output.element_type.size)
+                found[node.get_type_name() != "Constant"] += size
+    return found[0], found[1]
 
 
 def _partial(shape: Shape) -> openvino.PartialShape:
