@@ -17,12 +17,10 @@ if TYPE_CHECKING:
 ROWS, STEPS, UNITS = 2, 16, 32
 LOADED = f"""
 import sys, gluonserve, numpy as np
-from gluonserve.executors.frequent_shapes import OFTEN
 rows = np.random.default_rng(0).normal(size=({ROWS}, {STEPS}, {UNITS})).astype(np.float32)
 shape = [int(size) for size in sys.argv[3].split(",")]
 with gluonserve.load(*sys.argv[1:3], inputs={{"x": ("FP32", shape)}}) as model:
-    for _ in range(OFTEN + 1):
-        (answer,) = model(x=rows).values()
+    (answer,) = model(x=rows).values()
 print(answer.shape)
 """
 
@@ -49,7 +47,7 @@ def attended(net: Network, data: object, layer: int) -> object:
     return net.add("elemwise_add", net.add("Reshape", turned, shape=(0, 0, -1)), data)
 
 
-@pytest.mark.parametrize("shape", ["2,16,32", "-1,-1,32"], ids=["stated", "free"])
+@pytest.mark.parametrize("shape", ["2,16,32", "-1,16,32", "-1,-1,32"])
 def test_gated_attention_of_one_head_runs(shape: str, tmp_path: Path) -> None:
     net = Network()
     x = net.variable("x")

@@ -130,11 +130,7 @@ class AsyncInferStream:
         wanted = names("outputs", outputs)
         check_batches(batches)
         window = asyncio.Semaphore(self._in_flight)
-        try:
-            call = self._stub(timeout=bounded(timeout))
-        except grpc.aio.UsageError as error:  # so gRPC says that the channel is closed
-            raise NotConnected(CLOSED) from error
-        self._running.add(call)
+        call = self._begun(timeout)
 
         async def write() -> None:
             try:
@@ -171,6 +167,14 @@ class AsyncInferStream:
             call.cancel()
             writer.cancel()
             await asyncio.gather(writer, return_exceptions=True)
+
+    def _begun(self, timeout: float | None) -> Running:
+        try:
+            call = self._stub(timeout=bounded(timeout))
+        except grpc.aio.UsageError as error:  # so gRPC says that the channel is closed
+            raise NotConnected(CLOSED) from error
+        self._running.add(call)
+        return call
 
 
 async def _asynchronous(batches: Batches) -> AsyncIterator[Inputs]:

@@ -1,9 +1,8 @@
 """OpenVINO: the engine for processors; one model for all shapes, one stream for each instance.
 
-The network is compiled once with free dimensions, and small ones again for shapes that come often;
-docs/decisions/ says what static shapes gain and cost. Shapes are tried on a copy before the engine
-meets them, and a network that failed all the same is compiled again before its next run: see
-``shapes.py`` for why.
+The network is compiled once with free dimensions; docs/decisions/ says what static shapes would
+gain and cost. Shapes are tried on a copy before the engine meets them, and a network that failed
+all the same is compiled again before its next run: see ``shapes.py`` for why.
 """
 
 from __future__ import annotations
@@ -23,17 +22,10 @@ from gluonserve.errors import (
 )
 from gluonserve.executors.attention import careful_settings
 from gluonserve.executors.empty import EmptyLease
-from gluonserve.executors.frequent_shapes import (
-    CopyTooLarge,
-    FrequentShapes,
-    copy_bytes,
-    may_have_copies,
-)
-from gluonserve.executors.infer_requests import Compiled, RequestLease, RequestSlot
-from gluonserve.executors.memory import AskedShapes, Footprint, FreeList
+from gluonserve.executors.memory import AskedShapes, Footprint, FreeList, SlotLease, input_memory
 from gluonserve.executors.options import available_cores, cuda_index
-from gluonserve.executors.shapes import Shapes, sizes, state
-from gluonserve.executors.weights import borrowed, let_pages_go, stamps, weights_as_inputs
+from gluonserve.executors.shapes import Expected, Shapes
+from gluonserve.executors.weights import borrowed, let_pages_go, weights_as_inputs
 from gluonserve.loader.importing import Target
 from gluonserve.tensors import DType
 
@@ -45,9 +37,10 @@ except ImportError as missing:
     raise BackendUnavailable("openvino is not installed: pip install openvino") from missing
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-    from gluonserve.executors.infer_requests import Combination
+    import numpy as np
+
     from gluonserve.executors.options import ExecutorOptions
     from gluonserve.executors.protocol import Lease
     from gluonserve.loader.importing import Imported, Lowered
@@ -143,20 +136,9 @@ class _Network:
         self.processor = str(core.get_property("CPU", "FULL_DEVICE_NAME"))
         self.shapes = Shapes(model, (spec.name for spec in signature.inputs))
 
-    @property
-    def may_have_copies(self) -> bool:
-        return bool(self._model.is_dynamic()) and may_have_copies(sizes(self._model)[0])
-
-    def stated(self, shapes: Mapping[str, tuple[int, ...]]) -> openvino.Model:
-        """A model of the same network, which takes just these shapes."""
-        model = self._model.clone()
-        state(model, shapes)
-        return model
-
-    def compile(self, model: openvino.Model | None = None) -> openvino.CompiledModel:
-        """Compile the network as it is, or as ``model`` has it."""
-        model = model or self._model
-        return self._core.compile_model(model, "CPU", {**self._settings, **careful_settings(model)})
+    def compile(self) -> openvino.CompiledModel:
+        settings = {**self._settings, **careful_settings(self._model)}
+        return self._core.compile_model(self._model, "CPU", settings)
 
 
 class OpenVinoExecutor:
@@ -180,11 +162,8 @@ class OpenVinoExecutor:
         # one in C for one: a semaphore is made of Python
         one = options.instances == 1
         self._streams = threading.Lock() if one else threading.BoundedSemaphore(options.instances)
-        self._free = FreeList(lambda: RequestSlot(signature), keep=options.instances + 2)
+        self._free = FreeList(lambda: _Slot(signature), keep=options.instances + 2)
         self._footprint = Footprint()
-        self._makes_copies = network.may_have_copies
-        self._frequent = FrequentShapes(self._compiled_for, wanted=self._makes_copies)
-        self._stamps = stamps(options.source or ())
 
     @property
     def signature(self) -> Signature:
@@ -208,7 +187,7 @@ class OpenVinoExecutor:
             "instances": str(self._options.instances),
             "why": self._options.why,
         }
-        notes = _notes(self._signature, makes_copies=self._makes_copies)
+        notes = _notes(self._signature)
         if notes:
             facts["note"] = "; ".join(notes)
         return facts
@@ -217,50 +196,38 @@ class OpenVinoExecutor:
         """Memory bound to an infer request when it runs."""
         if self._asked.have_no_rows(shapes):
             return EmptyLease(self._signature, shapes)
-        network = self._network
-        met = network.shapes.met(shapes) if network is not None else None
-        alone = met.alone if met is not None else None
-        free = self._free if alone is None else alone.free
-        return RequestLease(free, self._names, shapes, alone)
+        return _Lease(self._free, self._names, shapes)
 
     def run(self, lease: Lease) -> None:
         """Infer in place; waits for a stream when more callers than ``concurrency`` come."""
         if isinstance(lease, EmptyLease):
             lease.answer(self)
             return
-        if not isinstance(lease, RequestLease):
+        if not isinstance(lease, _Lease):
             raise TypeError("the lease is another executor's")
-        combination = self._combination(lease.shapes)
+        expected = self._expected(lease.shapes)
         with self._streams:
-            alone = lease.alone
-            if alone is None or not self._ran_alone(lease, alone, combination):
-                compiled = self._usable()
-                self._run(lease, compiled, combination)
-                if compiled is not self._compiled:  # another stream's failure may have reached it
-                    self._run(lease, self._usable(), combination)
-                self._frequent.ran(combination, lease)
+            compiled = self._usable()
+            lease.run(compiled, expected, self._forget)
+            if compiled is not self._compiled:  # another stream's failure may have reached this run
+                lease.run(self._usable(), expected, self._forget)
             if self._footprint.outgrown(lease.inputs):
-                self._let_go(lease)
+                self._let_go(compiled, lease)
 
-    def close(self) -> None:
-        """Free the compiled network and its copies; idempotent."""
-        self._frequent.close()
-        with self._compiling:
-            self._compiled = self._network = None
-        self._free.clear()
-
-    def _let_go(self, lease: RequestLease) -> None:
+    def _let_go(self, compiled: openvino.CompiledModel, lease: _Lease) -> None:
         """Free what the network keeps between runs, but not answers: they are their requests'."""
-        compiled = self._compiled
-        if compiled is None:
-            return
         try:
             compiled.release_memory()
         except RuntimeError:  # so it refuses while another stream runs: there is another time
             return
         lease.retire()
-        self._free.clear()
         self._footprint.gone()
+
+    def close(self) -> None:
+        """Free the compiled network; idempotent."""
+        with self._compiling:
+            self._compiled = self._network = None
+        self._free.clear()
 
     def _opened(self) -> _Network:
         network = self._network
@@ -268,42 +235,13 @@ class OpenVinoExecutor:
             raise ExecutionFailed("the executor is closed")
         return network
 
-    def _combination(self, shapes: Mapping[str, tuple[int, ...]]) -> Combination:
+    def _expected(self, shapes: Mapping[str, tuple[int, ...]]) -> Expected:
         network = self._opened()
         try:
-            return network.shapes.combination(shapes)
+            return network.shapes.outputs(shapes)
         except RuntimeError as error:
             listed = ", ".join(f"{name} {list(shape)}" for name, shape in shapes.items())
             raise ShapesRefused(f"the network does not take {listed}") from error
-
-    def _compiled_for(self, shapes: Mapping[str, tuple[int, ...]], most: int) -> Compiled:
-        if stamps(self._options.source or ()) != self._stamps:
-            raise ExecutionFailed("its files are no longer those that were read")
-        network = self._opened()
-        stated = network.stated(shapes)
-        size = copy_bytes(*sizes(stated))
-        if size > most:
-            raise CopyTooLarge
-        compiled = network.compile(stated)
-        return Compiled(compiled, size, self._signature, keep=self._options.instances + 2)
-
-    def _ran_alone(self, lease: RequestLease, alone: Compiled, combination: Combination) -> bool:
-        """Whether the network compiled for just these shapes answered; if not, it never will."""
-        try:
-            lease.run(alone.model, combination.expected)
-        except ExecutionFailed:
-            combination.alone = None  # the network with free dimensions has the last word
-            return False
-        return True
-
-    def _run(
-        self, lease: RequestLease, compiled: openvino.CompiledModel, combination: Combination
-    ) -> None:
-        try:
-            lease.run(compiled, combination.expected)
-        except ExecutionFailed:
-            self._forget(compiled)
-            raise
 
     def _usable(self) -> openvino.CompiledModel:
         """The compiled network, compiled again if a run has failed in it."""
@@ -321,7 +259,67 @@ class OpenVinoExecutor:
                 self._compiled = None
 
 
-def _notes(signature: Signature, *, makes_copies: bool) -> list[str]:
+class _Slot:
+    """An infer request and the memory that is bound to its inputs."""
+
+    def __init__(self, signature: Signature) -> None:
+        self.memory = input_memory(signature)
+        self._compiled: openvino.CompiledModel | None = None
+        self._request: openvino.InferRequest | None = None
+        self._read: frozenset[str] = frozenset()
+        self._bound: dict[str, np.ndarray] = {}
+
+    def bind(
+        self, compiled: openvino.CompiledModel, inputs: Mapping[str, np.ndarray]
+    ) -> openvino.InferRequest:
+        """The request with these arrays as its inputs; does nothing when they already are.
+
+        OpenVINO drops an input of which only the shape is read once that is known.
+        """
+        request = self._request
+        if request is None or self._compiled is not compiled:
+            request, self._compiled, self._bound = compiled.create_infer_request(), compiled, {}
+            self._request = request
+            self._read = frozenset().union(*(port.names for port in compiled.inputs))
+        for name, array in inputs.items():
+            if self._bound.get(name) is not array and name in self._read:
+                self._bound.pop(name, None)
+                request.set_tensor(name, openvino.Tensor(array, shared_memory=True))
+                self._bound[name] = array
+        return request
+
+
+class _Lease(SlotLease[_Slot]):
+    """One holder's use of a slot."""
+
+    def __init__(
+        self, free: FreeList[_Slot], names: tuple[str, ...], shapes: Mapping[str, tuple[int, ...]]
+    ) -> None:
+        super().__init__(free, shapes)
+        self._names, self.shapes = names, dict(shapes)
+
+    def run(
+        self,
+        compiled: openvino.CompiledModel,
+        expected: Expected,
+        failed: Callable[[openvino.CompiledModel], None],
+    ) -> None:
+        """Infer; the outputs are views of the request's own tensors."""
+        slot = self.slot
+        try:
+            request = slot.bind(compiled, self.inputs)
+            answers = request.infer(share_outputs=True, decode_strings=False).to_tuple()
+        except RuntimeError as error:
+            failed(compiled)
+            raise ExecutionFailed("openvino failed on a batch") from error
+        for answer, shape in zip(answers, expected, strict=True):
+            if shape is not None and answer.shape != shape:
+                failed(compiled)
+                raise ExecutionFailed(f"openvino gave shape {answer.shape} instead of {shape}")
+        self.outputs = dict(zip(self._names, answers, strict=True))
+
+
+def _notes(signature: Signature) -> list[str]:
     """What a person should know of how OpenVINO runs this network."""
     notes = []
     if any(spec.dtype in _WIDE for spec in (*signature.inputs, *signature.outputs)):
@@ -332,10 +330,7 @@ def _notes(signature: Signature, *, makes_copies: bool) -> list[str]:
         if any(size < 0 for at, size in enumerate(spec.shape) if at != spec.batch_axis)
     ]
     if free:
-        advice = "stating its shape makes it faster"
-        if makes_copies:
-            advice = "sizes that come often are compiled by themselves"
-        notes.append(f"any size of {', '.join(free)} is taken; {advice}")
+        notes.append(f"any size of {', '.join(free)} is taken; stating its shape makes it faster")
     return notes
 
 

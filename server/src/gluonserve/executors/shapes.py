@@ -8,80 +8,54 @@ finds such shapes without harm; it takes milliseconds, once for each combination
 
 from __future__ import annotations
 
-import math
 import threading
-from typing import TYPE_CHECKING
-
-from gluonserve.executors.infer_requests import Combination
+from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     import openvino
 
-    from gluonserve.executors.infer_requests import Shape
+Shape: TypeAlias = "tuple[int, ...]"
+Expected: TypeAlias = "tuple[Shape | None, ...]"
 
 _KEPT = 1024
 
 
 class Shapes:
-    """What a network makes of the shapes of its inputs; remembers those it was asked."""
+    """The shapes of a network's outputs for shapes of its inputs; remembers those it was asked."""
 
     def __init__(self, model: openvino.Model, inputs: Iterable[str]) -> None:
         self._copy = model.clone()
         self._inputs = tuple(inputs)
-        self._known: dict[tuple[Shape, ...], Combination] = {}
+        self._known: dict[tuple[Shape, ...], Expected] = {}
         self._lock = threading.Lock()
 
-    def met(self, inputs: Mapping[str, Shape]) -> Combination | None:
-        """What is known of this combination, without finding out."""
-        return self._known.get(tuple(map(inputs.__getitem__, self._inputs)))
-
-    def combination(self, inputs: Mapping[str, Shape]) -> Combination:
-        """What these shapes make of the outputs'.
+    def outputs(self, inputs: Mapping[str, Shape]) -> Expected:
+        """The output shapes; None where they depend on values.
 
         Raises:
             RuntimeError: OpenVINO's own, the network does not take these shapes.
         """
-        asked = tuple(map(inputs.__getitem__, self._inputs))
+        asked = tuple(inputs[name] for name in self._inputs)
         known = self._known.get(asked)
         if known is None:
             with self._lock:
-                state(self._copy, inputs)
-                known = Combination(
-                    tuple(
-                        tuple(shape.to_shape()) if (shape := one.partial_shape).is_static else None
-                        for one in self._copy.outputs
-                    )
-                )
+                known = self._inferred(inputs)
                 if len(self._known) >= _KEPT:
                     self._known.clear()
                 self._known[asked] = known
         return known
 
-
-def state(model: openvino.Model, inputs: Mapping[str, Shape]) -> None:
-    """Give a model these input shapes, and infer all others.
-
-    Raises:
-        RuntimeError: OpenVINO's own, the network does not take them.
-    """
-    for parameter in model.get_parameters():
-        for name in parameter.output(0).get_names() & inputs.keys():
-            parameter.set_partial_shape(_partial(inputs[name]))
-    model.validate_nodes_and_infer_types()
-
-
-def sizes(model: openvino.Model) -> tuple[int, int]:
-    """Bytes of a model's constants, and of all that its other nodes hand on where that is known."""
-    found = [0, 0]
-    for node in model.get_ops():
-        for output in node.outputs():
-            shape = output.partial_shape
-            if shape.is_static:
-                size = math.prod(shape.to_shape()) * int(output.element_type.size)
-                found[node.get_type_name() != "Constant"] += size
-    return found[0], found[1]
+    def _inferred(self, inputs: Mapping[str, Shape]) -> Expected:
+        for parameter in self._copy.get_parameters():
+            for name in parameter.output(0).get_names() & inputs.keys():
+                parameter.set_partial_shape(_partial(inputs[name]))
+        self._copy.validate_nodes_and_infer_types()
+        return tuple(
+            tuple(shape.to_shape()) if (shape := output.partial_shape).is_static else None
+            for output in self._copy.outputs
+        )
 
 
 def _partial(shape: Shape) -> openvino.PartialShape:

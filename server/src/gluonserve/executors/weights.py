@@ -10,7 +10,6 @@ import onnx
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
     from gluonserve.loader.importing import Lowered
 
@@ -68,22 +67,6 @@ def let_pages_go(weights: Iterable[np.ndarray]) -> None:
     for mapping in mappings.values():
         if not mapping.closed:
             mapping.madvise(mmap.MADV_DONTNEED)
-
-
-def stamps(files: Iterable[Path | None]) -> tuple[tuple[int, int, int] | None, ...]:
-    """What tells whether files are still those that were read; None for one that is not there.
-
-    Mapped memory is the file's: who reads it after somebody has shortened the file is killed.
-    """
-    return tuple(None if file is None else _stamp(file) for file in files)
-
-
-def _stamp(file: Path) -> tuple[int, int, int] | None:
-    try:
-        found = file.stat()
-    except FileNotFoundError:
-        return None
-    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _mapping_of(array: np.ndarray) -> mmap.mmap | None:

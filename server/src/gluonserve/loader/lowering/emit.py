@@ -236,18 +236,15 @@ class Emit:
         if value.constant is not None and all(isinstance(dim, int) for dim in wanted):
             return self._viewed(value, tuple(self.static(dim, "a constant") for dim in wanted))
         vector = self._reshape_vector(value.shape, wanted)
-        empty = 1 if 0 in wanted else None
-        shaped = self.node("Reshape", value, vector, types=[(value.dtype, wanted)], allowzero=empty)
-        return shaped[0]
+        empty, types = 1 if 0 in wanted else None, [(value.dtype, wanted)]
+        return self.node("Reshape", value, vector, types=types, allowzero=empty)[0]
 
     def expand(self, value: Value, shape: Sequence[Dim]) -> Value:
         """``value`` broadcast to a shape."""
         wanted = tuple(shape)
         if wanted == value.shape:
             return value
-        vector = self.shape_vector(wanted)
-        reads = value.reads_data
-        types = [(value.dtype, wanted)]
+        vector, types, reads = self.shape_vector(wanted), [(value.dtype, wanted)], value.reads_data
         return self.node("Expand", value, vector, types=types, reads_data=reads)[0]
 
     def cast(self, value: Value, dtype: DType) -> Value:
