@@ -78,6 +78,15 @@ class TestDimensionsApart:
         assert sizes[:2] == ({"data": (1, 3, 28, 52)}, {"data": (1, 3, 52, 28)})
         assert sizes[-3:] == USUAL
 
+    def test_no_dimension_comes_to_less_than_nothing(self) -> None:
+        shapes = {"x": (free("batch"), H), "rest": (free("batch"), 10 - H), "y": (W, 1)}
+
+        sizes = fitting_sizes([(W, 3)], USUAL, shapes=shapes)
+
+        shown = [one for one in sizes if not isinstance(one, int)]
+        assert all(size > 0 for one in shown for shape in one.values() for size in shape)
+        assert sizes[-3:] == USUAL
+
     def test_a_dimension_that_broadcasts_to_two_sizes_is_one(self) -> None:
         shapes = {"x": (free("batch"), H, W)}
 

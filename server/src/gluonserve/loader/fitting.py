@@ -144,9 +144,11 @@ def _shaped(
         if len({*sizes.values()}) == 1:
             yield from {*sizes.values()}
         elif shapes:
-            yield {
+            numbers = {
                 name: tuple(_number(dim, sizes) for dim in shape) for name, shape in shapes.items()
             }
+            if all(number > 0 for shape in numbers.values() for number in shape):
+                yield numbers  # what one input is longer than another may come to less than nothing
 
 
 def _symbols(dims_: Collection[tuple[Dim, ...]]) -> frozenset[str]:
