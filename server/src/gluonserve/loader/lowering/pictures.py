@@ -86,6 +86,7 @@ def crop(op: Emit, data: Value, *, x: int, y: int, width: int, height: int) -> V
     """A rectangle of rows and columns, which must lie in the picture."""
     _check_picture(data)
     result = data
+    sides = data.shape[data.rank - 3 : data.rank - 1]
     for axis, begin, size in ((data.rank - 3, y, height), (data.rank - 2, x, width)):
         whole = data.shape[axis]
         if begin < 0 or size < 1 or (isinstance(whole, int) and begin + size > whole):
@@ -94,7 +95,11 @@ def crop(op: Emit, data: Value, *, x: int, y: int, width: int, height: int) -> V
         result = op.node(
             "Slice", result, [begin], [begin + size], [axis], [1], types=[(data.dtype, shape)]
         )[0]
-    return result
+    if all(isinstance(side, int) for side in sides):
+        return result
+    # a slice of a smaller picture is smaller; this refuses it
+    vector, types = op.shape_vector(result.shape), [(data.dtype, result.shape)]
+    return op.node("Reshape", result, vector, types=types)[0]
 
 
 @OPS.lowers("_image_flip_left_right")
