@@ -11,6 +11,7 @@ from unit.batching.fakes import FakeExecutor, row
 
 import gluonserve
 from gluonserve.executors.by_size import BySize
+from gluonserve.executors.memory import RUNS_UNTIL_GONE
 from gluonserve.executors.options import available_cores
 
 if TYPE_CHECKING:
@@ -32,12 +33,38 @@ class TestBySize:
         few, many = FakeExecutor(), FakeExecutor()
         executor = BySize(few, many, 9, "because")
 
-        for rows in (1, 4, 3, 5):
+        for rows in (1, 3, 4, 5):
             answer = answered(executor, row(1.5, rows))["doubled"]
             assert np.array_equal(answer, np.full((rows, 3), 3.0))
 
         assert (few.sizes, many.sizes) == ([1, 3], [4, 5])
         assert (few.leases_out, many.leases_out) == (0, 0)
+
+    def test_batches_that_follow_a_large_one_run_there_until_its_memory_goes(self) -> None:
+        few, many = FakeExecutor(), FakeExecutor()
+        executor = BySize(few, many, 9, "because")
+
+        for rows in (4, *[1] * (RUNS_UNTIL_GONE + 2)):
+            answered(executor, row(1.5, rows))
+
+        assert many.sizes == [4, *[1] * RUNS_UNTIL_GONE]
+        assert few.sizes == [1, 1]
+
+    def test_a_lease_runs_where_its_memory_came_from(self) -> None:
+        few, many = FakeExecutor(), FakeExecutor()
+        executor = BySize(few, many, 9, "because")
+        early = executor.lease({"data": (1, 3)})
+
+        answered(executor, row(1.5, 4))
+        executor.run(early)
+
+        assert (few.sizes, many.sizes) == ([1], [4])
+
+    def test_another_executors_lease_is_refused(self) -> None:
+        few = FakeExecutor()
+
+        with pytest.raises(TypeError, match="another executor"):
+            BySize(few, FakeExecutor(), 9, "because").run(few.lease({"data": (1, 3)}))
 
     def test_it_closes_both(self) -> None:
         closed = []

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 ALIGNMENT = 64
 _SHAPES_KEPT = 64
-_FAR_LESS, _IN_A_ROW = 64, 8
+_FAR_LESS = 64
+RUNS_UNTIL_GONE = 8
+"""In a row, of far smaller batches than the largest before them."""
 
 
 class Slot(Protocol):
@@ -101,7 +103,7 @@ class Footprint:
             self._largest, self._small_since = max(size, self._largest), 0
             return False
         self._small_since += 1
-        if self._small_since < _IN_A_ROW:
+        if self._small_since < RUNS_UNTIL_GONE:
             return False
         self._small_since = 0
         return True

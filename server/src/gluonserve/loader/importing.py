@@ -18,7 +18,7 @@ from gluonserve.loader.lowering.emit import PLAIN_ONNX, Target
 from gluonserve.loader.lowering.table import reachable
 from gluonserve.loader.outputs import output_names
 from gluonserve.loader.params import Params, read_params
-from gluonserve.loader.reading import begin_states, flattened, types_alike
+from gluonserve.loader.reading import Readings
 from gluonserve.loader.roles import roles
 from gluonserve.loader.rolling import rolled
 from gluonserve.loader.symbol import read_symbol
@@ -179,9 +179,10 @@ def _imported(
     rewritten = rolled(graph)
     plan = Plan(rewritten.graph, table, stored)
     known = facts.input_facts(graph, stored, names, hints, samples)
+    read = Readings.of(graph)
 
     def signed(built: Built) -> Signature:
-        return _signature(graph, built, hints, renamed)
+        return _signature(graph, read, built, hints, renamed)
 
     fit = fitted(plan, known, hints, samples, lambda built: signed(built).batchable)
     built, signature = fit.built, signed(fit.built)
@@ -311,20 +312,20 @@ def _data_inputs(
 
 def _signature(
     graph: Graph,
+    read: Readings,
     built: Built,
     hints: Mapping[str, InputHint],
     renamed: Mapping[int, str],
 ) -> Signature:
-    optional, flat, alike = begin_states(graph), flattened(graph), types_alike(graph)
     specs = tuple(
         TensorSpec(
             name=value.name,
             dtype=value.dtype,
             shape=_outer(value.shape),
             batch_axis=axes.batch_axis(value.shape),
-            optional=value.name in optional,
-            accept=_accepted(value, hints.get(value.name, InputHint()), alike),
-            flattened=value.name in flat
+            optional=value.name in read.begin_states,
+            accept=_accepted(value, hints.get(value.name, InputHint()), read.types_alike),
+            flattened=value.name in read.flattened
             and (value.rank, axes.batch_axis(value.shape)) in ((2, 0), (2, None)),
         )
         for value in built.inputs

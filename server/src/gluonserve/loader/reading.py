@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,6 +35,20 @@ _CHOOSING: Mapping[str, int] = {
 }  # fmt: skip
 """Operators to which an input, by its place, is numbers of rows, of whatever type."""
 _ACCEPTED = (DType.UINT8, DType.INT8, DType.INT32, DType.INT64, DType.FP16)
+
+
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """What a graph's operators make of its variables, whatever their shapes, by name."""
+
+    begin_states: frozenset[str]
+    flattened: frozenset[str]
+    types_alike: Mapping[str, tuple[DType, ...]]
+
+    @classmethod
+    def of(cls, graph: Graph) -> Readings:
+        """Read the graph."""
+        return cls(begin_states(graph), flattened(graph), types_alike(graph))
 
 
 def begin_states(graph: Graph) -> frozenset[str]:
